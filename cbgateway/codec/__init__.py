@@ -1,0 +1,1 @@
+"""Octets to values and back, without I/O or clock: alphabets, cell broadcast, SMPP."""

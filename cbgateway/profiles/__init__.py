@@ -1,0 +1,1 @@
+"""Profiles: the facts of countries, carriers, regions and templates, read from TOML."""

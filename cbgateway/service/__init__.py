@@ -1,0 +1,1 @@
+"""What the gateway does: intake, approval, planning, dispatch, reports."""

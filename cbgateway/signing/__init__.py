@@ -1,0 +1,1 @@
+"""Signatures: canonical form, keys and the seal that a bulletin carries."""

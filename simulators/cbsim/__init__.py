@@ -1,0 +1,1 @@
+"""Simulators of network elements and phones, for tests without network hardware."""
