@@ -56,7 +56,9 @@ class TooManyPagesError(EncodeError):
 
     def __init__(self, *, pages: int, pages_max: int) -> None:
         super().__init__(
-            f"needs {pages} pages, at most {pages_max} fit", field="pages", clause="TS 23.041 9.4.1.2"
+            f"needs {pages} pages, at most {pages_max} fit",
+            field="pages",
+            clause="TS 23.041 9.4.1.2",
         )
         self.pages = pages
         self.pages_max = pages_max
@@ -83,3 +85,182 @@ class DecodeError(GatewayError):
         self.offset = offset
         self.clause = clause
         self.framing_lost = framing_lost
+
+
+class InputError(GatewayError):
+    """A document or an argument does not have the form that the gateway reads.
+
+    Attributes:
+        problems: one line per fault, each naming where it stands.
+    """
+
+    code = "input-invalid"
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class PolicyError(GatewayError):
+    """A rule refuses the request; nothing was sent and nothing but the refusal is kept."""
+
+    code = "refused"
+
+
+class TextTooLongError(PolicyError):
+    """A text has more characters than its alert class allows."""
+
+    code = "text-too-long"
+
+    def __init__(
+        self, *, language: str, characters: int, characters_max: int, alert_class: str
+    ) -> None:
+        super().__init__(
+            f"text in {language!r} has {characters} characters, "
+            f"class {alert_class!r} allows {characters_max}: shorten it by "
+            f"{characters - characters_max}"
+        )
+        self.characters = characters
+        self.characters_max = characters_max
+        self.alert_class = alert_class
+
+
+class NotBroadcastableError(PolicyError):
+    """A text cannot be put on air in its language's coding."""
+
+    code = "text-not-encodable"
+
+    def __init__(self, language: str, problem: EncodeError) -> None:
+        super().__init__(f"text in {language!r}: {problem}")
+        self.language = language
+
+
+class UnknownNameError(PolicyError):
+    """A bulletin names a region, class, language, carrier or template that no profile has."""
+
+    code = "unknown-name"
+
+    def __init__(self, what: str, name: str, *, known: tuple[str, ...]) -> None:
+        super().__init__(f"unknown {what} {name!r}; known: {', '.join(known)}")
+        self.what = what
+        self.name = name
+        self.known = known
+
+
+class ExpiredError(PolicyError):
+    """The bulletin's expiry has passed, or lies where it may not."""
+
+    code = "expired"
+
+
+class WorkflowError(PolicyError):
+    """What was asked for is not possible in the state that the bulletin or incident is in."""
+
+    code = "workflow"
+
+
+class StaleError(WorkflowError):
+    """Something newer has been decided since; look again before deciding."""
+
+    code = "stale"
+
+
+class SamePersonError(PolicyError):
+    """Whoever wrote or submitted a bulletin may not approve it: it takes two people."""
+
+    code = "same-person"
+
+
+class PermissionDeniedError(PolicyError):
+    """This person may not do this here."""
+
+    code = "permission-denied"
+
+
+class IdentifierReusedError(PolicyError):
+    """The sender has used this identifier for a bulletin with other content."""
+
+    code = "identifier-reused"
+
+
+class BudgetExhaustedError(PolicyError):
+    """The region has had as many bulletins of this class as it may have for now.
+
+    Attributes:
+        region: code of the region whose budget is empty.
+        refills_in_s: seconds until the budget holds one bulletin again.
+    """
+
+    code = "budget-exhausted"
+
+    def __init__(self, *, region: str, alert_class: str, refills_in_s: float, at: str) -> None:
+        super().__init__(
+            f"region {region} has no budget left for class {alert_class!r}; "
+            f"one bulletin is possible again in {refills_in_s:.0f} s, at {at}"
+        )
+        self.region = region
+        self.refills_in_s = refills_in_s
+
+
+class SerialsExhaustedError(PolicyError):
+    """All 1024 message codes of a message identifier were used within the duplicate window."""
+
+    code = "serials-exhausted"
+
+
+class ModeMismatchError(PolicyError):
+    """A database, carrier or bulletin of one mode meets another mode; they never mix."""
+
+    code = "mode-mismatch"
+
+
+class StoreError(GatewayError):
+    """The database cannot be used as it is; nothing was changed."""
+
+    code = "store-unusable"
+
+
+class SignatureInvalidError(GatewayError):
+    """A signature does not belong to what it came with, or its key is not known here."""
+
+    code = "signature-invalid"
+
+
+class KeyUnusableError(GatewayError):
+    """A key file is missing, readable by others, or not an Ed25519 key."""
+
+    code = "key-unusable"
+
+
+class DeliveryError(GatewayError):
+    """An order did not reach a positive answer from its peer."""
+
+    code = "carrier"
+
+
+class NotSentError(DeliveryError):
+    """Nothing left this machine; trying again cannot repeat anything."""
+
+    code = "not-sent"
+
+
+class UnansweredError(DeliveryError):
+    """It was sent and the peer said nothing; it may or may not be on air."""
+
+    code = "unanswered"
+
+
+class RejectedError(DeliveryError):
+    """The peer refused.
+
+    Attributes:
+        cause: the peer's answer by its specification name, such as ``ESME_RTHROTTLED``.
+        is_temporary: True when the same request may succeed later.
+    """
+
+    code = "rejected"
+
+    def __init__(self, cause: str, *, is_temporary: bool) -> None:
+        super().__init__(f"the peer refused: {cause}")
+        self.cause = cause
+        self.is_temporary = is_temporary

@@ -1,0 +1,5 @@
+"""Run the command line with `python -m cbgateway`."""
+
+from cbgateway.cli.main import run
+
+run()

@@ -1,0 +1,40 @@
+"""Which carrier interface makes which link: one dict, extended by one line per interface."""
+
+from collections.abc import Callable, Mapping
+
+from cbgateway.carriers.smpp.link import Endpoint, SmppLink
+from cbgateway.carriers.smpp.session import Credentials
+from cbgateway.domain.ports import CarrierLink
+from cbgateway.profiles.models import CarrierProfile
+
+LinkMaker = Callable[[CarrierProfile, Endpoint, Callable[[], float]], CarrierLink]
+
+
+def _smpp(carrier: CarrierProfile, endpoint: Endpoint, random: Callable[[], float]) -> CarrierLink:
+    return SmppLink(carrier.code, endpoint, carrier.smpp, random=random)
+
+
+INTERFACES: Mapping[str, LinkMaker] = {"smpp": _smpp}
+
+
+def make_link(
+    carrier: CarrierProfile,
+    *,
+    host: str,
+    port: int,
+    system_id: str,
+    password: str,
+    random: Callable[[], float],
+) -> CarrierLink:
+    """Make the link to a carrier's peer; it connects when it is run.
+
+    Args:
+        carrier: whose `interface` says which protocol is spoken.
+        host: where the peer listens.
+        port: where the peer listens.
+        system_id: who we are to the peer.
+        password: how we prove it.
+        random: gives numbers from 0 up to 1, for jitter.
+    """
+    endpoint = Endpoint(host, port, Credentials(system_id, password))
+    return INTERFACES[carrier.interface](carrier, endpoint, random)

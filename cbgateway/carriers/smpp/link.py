@@ -1,0 +1,220 @@
+"""The association with one message centre: connect, bind, carry out orders, reconnect."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from loguru import logger
+
+from cbgateway.carriers.backoff import Backoff
+from cbgateway.carriers.pump import Pump
+from cbgateway.carriers.smpp.orders import (
+    Request,
+    broadcast_report,
+    broadcast_request,
+    check_status,
+    stop_request,
+    submit_requests,
+)
+from cbgateway.carriers.smpp.session import (
+    Answered,
+    Bound,
+    Closed,
+    Credentials,
+    SmppSession,
+    State,
+    Unanswered,
+)
+from cbgateway.codec import smpp
+from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
+from cbgateway.domain.orders import (
+    Order,
+    Outcome,
+    Report,
+    Stop,
+    Submit,
+    SubmitReport,
+    WriteReplace,
+)
+from cbgateway.profiles.models import SmppProfile
+
+CONNECT_TIMEOUT_S = 10
+UNBIND_TIMEOUT_S = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a message centre listens, and who we are to it."""
+
+    host: str
+    port: int
+    credentials: Credentials
+
+
+class SmppLink:
+    """One bind to one SMSC. Implements `domain.ports.CarrierLink`."""
+
+    def __init__(
+        self,
+        peer_id: str,
+        endpoint: Endpoint,
+        rules: SmppProfile,
+        *,
+        random: Callable[[], float],
+    ) -> None:
+        """Make a link; `run` connects it.
+
+        Args:
+            peer_id: how the gateway calls the peer.
+            endpoint: where it is.
+            rules: the carrier's.
+            random: gives numbers from 0 up to 1, for jitter.
+        """
+        self.peer_id = peer_id
+        self._endpoint = endpoint
+        self._rules = rules
+        self._backoff = Backoff(
+            delay_min_s=rules.reconnect_delay_min_s,
+            delay_max_s=rules.reconnect_delay_max_s,
+            random=random,
+        )
+        self._log = logger.bind(peer=peer_id)
+        self._ready = asyncio.Event()
+        self._slots = asyncio.Semaphore(rules.window_requests_max)
+        self._session: SmppSession | None = None
+        self._pump: Pump | None = None
+        self._last_problem = ""
+
+    async def run(self) -> None:
+        """Hold the bind up, reconnecting with backoff, until cancelled."""
+        while True:
+            try:
+                await self._run_once()
+            except (OSError, TimeoutError) as error:
+                self._report(f"cannot connect: {error or 'timed out'}")
+            await asyncio.sleep(self._backoff.next_s())
+
+    async def wait_ready(self) -> None:
+        """Return as soon as the message centre has accepted the bind."""
+        await self._ready.wait()
+
+    async def send(self, order: Order, *, seal: str, peer_reference: str, sent: bytes) -> Report:
+        """Carry out an order; see `domain.ports.CarrierLink`."""
+        match order:
+            case WriteReplace():
+                request = broadcast_request(
+                    order, self._rules, seal=seal, peer_reference=peer_reference
+                )
+            case Stop():
+                request = stop_request(order, self._rules, peer_reference=peer_reference)
+            case Submit():
+                return await self._submit(order, seal=seal, sent=sent)
+        pdu = await self._request(request)
+        return broadcast_report(pdu, peer_reference=peer_reference)
+
+    async def _run_once(self) -> None:
+        """Connect, and come back when the connection is gone."""
+        loop = asyncio.get_running_loop()
+        session = SmppSession(self._rules, self._endpoint.credentials)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, pump = await loop.create_connection(
+                lambda: Pump(session, self._on_event), self._endpoint.host, self._endpoint.port
+            )
+        self._session, self._pump = session, pump
+        try:
+            await asyncio.shield(pump.closed)
+        except asyncio.CancelledError:
+            await self._unbind(session, pump)
+            raise
+        finally:
+            self._ready.clear()
+            pump.abort()
+
+    async def _unbind(self, session: SmppSession, pump: Pump) -> None:
+        """Say goodbye, but do not wait for ever for the answer."""
+        self._ready.clear()
+        session.unbind(now=asyncio.get_running_loop().time())
+        pump.flush()
+        try:
+            async with asyncio.timeout(UNBIND_TIMEOUT_S):
+                await asyncio.shield(pump.closed)
+        except TimeoutError:
+            self._log.warning("no answer to unbind")
+
+    def _on_event(self, event: object) -> None:
+        match event:
+            case Bound(system_id=system_id):
+                self._backoff.reset()
+                self._last_problem = ""
+                self._ready.set()
+                self._log.bind(system_id=system_id).info("bound")
+            case Answered(token=token, pdu=pdu):
+                if not token.done():
+                    token.set_result(pdu)
+            case Unanswered(token=token):
+                if not token.done():
+                    token.set_exception(UnansweredError("sent, and no answer came"))
+            case Closed(reason=reason):
+                self._ready.clear()
+                self._report(reason)
+
+    def _report(self, problem: str) -> None:
+        """Log a problem once, not at every attempt."""
+        if problem != self._last_problem:
+            self._last_problem = problem
+            self._log.warning("link down: {}", problem)
+
+    async def _request(self, request: Request) -> smpp.Pdu:
+        """Send one request once the window has room; give its answer, of whatever status."""
+        body, tlvs = request
+        async with self._slots:
+            session, pump = self._session, self._pump
+            if session is None or pump is None or session.state is not State.BOUND:
+                msg = f"{self.peer_id} is not connected"
+                raise NotSentError(msg)
+            loop = asyncio.get_running_loop()
+            token: asyncio.Future[smpp.Pdu] = loop.create_future()
+            session.request(body, tlvs, token=token, now=loop.time())
+            pump.flush()
+            return await token
+
+    async def _submit(self, order: Submit, *, seal: str, sent: bytes) -> SubmitReport:
+        """Send to every recipient that is UNSENT, several at a time, until one has to wait."""
+        outcomes = bytearray(sent.ljust(len(order.recipients), bytes([Outcome.UNSENT])))
+        causes: Counter[str] = Counter()
+        waiting = iter([i for i, outcome in enumerate(outcomes) if outcome == Outcome.UNSENT])
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._rules.window_requests_max):
+                group.create_task(self._submit_some(order, seal, waiting, outcomes, causes))
+        if bytes(outcomes) == sent.ljust(len(outcomes), b"\0") and not causes:
+            msg = f"{self.peer_id} is not connected"
+            raise NotSentError(msg)
+        return SubmitReport(bytes(outcomes), causes)
+
+    async def _submit_some(
+        self,
+        order: Submit,
+        seal: str,
+        waiting: Iterator[int],
+        outcomes: bytearray,
+        causes: Counter[str],
+    ) -> None:
+        for index in waiting:
+            requests = submit_requests(
+                order, self._rules, recipient=order.recipients[index], seal=seal
+            )
+            try:
+                for request in requests:
+                    check_status(await self._request(request))
+            except NotSentError:
+                return  # this one and all after it stay UNSENT
+            except UnansweredError:
+                outcomes[index] = Outcome.IN_DOUBT
+            except RejectedError as error:
+                causes[error.cause] += 1
+                if error.is_temporary:
+                    return
+                outcomes[index] = Outcome.REFUSED
+            else:
+                outcomes[index] = Outcome.ACCEPTED

@@ -1,0 +1,309 @@
+"""The ESME's side of an SMPP session, without its socket (SMPP 3.4 2.2, SMPP 5.0 2.4).
+
+Theory of operation: the session is BINDING from its first tick, BOUND once the message centre has
+accepted, UNBINDING when asked to end, CLOSED in the end. Requests go out while it is BOUND and
+the window has room. Every request, the session's own included, has a timer. An answer belongs to
+a request by its sequence number alone; an answer to nothing is counted, and too many of them end
+the session, because then nobody knows any more what was answered.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from cbgateway.carriers.window import Window
+from cbgateway.codec import smpp
+from cbgateway.profiles.models import SmppProfile
+
+SEQUENCE_NUMBER_MAX = 0x7FFFFFFF
+STRAY_ANSWERS_MAX = 3
+"""Answers to nothing before the session ends."""
+
+
+class State(Enum):
+    """Where the session stands."""
+
+    BINDING = "binding"
+    BOUND = "bound"
+    UNBINDING = "unbinding"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who we are to the message centre."""
+
+    system_id: str
+    password: str
+
+    def __repr__(self) -> str:
+        """Keep the password out of logs."""
+        return f"Credentials({self.system_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The message centre has accepted the bind.
+
+    Attributes:
+        system_id: what it calls itself.
+    """
+
+    system_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request was answered.
+
+    Attributes:
+        token: what the request was made with.
+        pdu: the answer, of whatever status.
+    """
+
+    token: Any
+    pdu: smpp.Pdu
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """A request was sent, and nothing that can be read came back in time."""
+
+    token: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The session has ended; no further event follows."""
+
+    reason: str
+
+
+_BINDS: dict[str, type[smpp.BindTransmitter | smpp.BindReceiver | smpp.BindTransceiver]] = {
+    "transmitter": smpp.BindTransmitter,
+    "receiver": smpp.BindReceiver,
+    "transceiver": smpp.BindTransceiver,
+}
+_VERSIONS = {"3.4": 0x34, "5.0": 0x50}
+_OWN = object()
+"""Token of the session's own enquire_link and unbind."""
+
+
+class SmppSession:
+    """One bind to one message centre. Implements `carriers.base.Session`."""
+
+    def __init__(self, rules: SmppProfile, credentials: Credentials) -> None:
+        """Make a session that binds on its first tick."""
+        self.state = State.BINDING
+        self._rules = rules
+        self._credentials = credentials
+        self._framer = smpp.Framer()
+        self._window: Window[Any] = Window(
+            requests_max=rules.window_requests_max, timeout_s=rules.response_timeout_s
+        )
+        self._own: Window[Any] = Window(requests_max=2, timeout_s=rules.response_timeout_s)
+        self._out: list[bytes] = []
+        self._sequence_number = 0
+        self._bind_due: float | None = None
+        self._heard_at = 0.0
+        self._stray_answers = 0
+
+    def may_request(self) -> bool:
+        """Tell whether a request can be made now."""
+        return self.state is State.BOUND and not self._window.is_full()
+
+    def request(
+        self, body: smpp.Body, tlvs: tuple[smpp.Tlv, ...], *, token: object, now: float
+    ) -> None:
+        """Send a request; an `Answered` or `Unanswered` event with `token` follows.
+
+        Raises:
+            ValueError: `may_request` is False.
+            EncodeError: it cannot be written; nothing was sent.
+        """
+        if not self.may_request():
+            msg = f"the session is {self.state.value} with {len(self._window)} requests in flight"
+            raise ValueError(msg)
+        number = self._next_sequence_number()
+        octets = smpp.encode(smpp.Pdu(body, sequence_number=number, tlvs=tlvs))
+        self._window.add(number, token, now=now)
+        self._out.append(octets)
+
+    def unbind(self, *, now: float) -> None:
+        """Ask for the end of the session; what is in flight is still waited for."""
+        if self.state is State.BOUND:
+            self.state = State.UNBINDING
+            self._send_own(smpp.Unbind(), now=now)
+        elif self.state is State.BINDING:
+            self.state = State.CLOSED
+
+    def receive(self, octets: bytes, *, now: float) -> list[object]:
+        """Take octets from the message centre; see `carriers.base.Session`."""
+        self._heard_at = now
+        events: list[object] = []
+        for item in self._framer.receive(octets):
+            if self.state is State.CLOSED:
+                break
+            if isinstance(item, smpp.Unparsed):
+                events += self._on_unparsed(item)
+            else:
+                events += self._on_pdu(item, now=now)
+        return events
+
+    def tick(self, *, now: float) -> list[object]:
+        """Let time pass; see `carriers.base.Session`."""
+        if self.state is State.CLOSED:
+            return []
+        if self.state is State.BINDING and self._bind_due is None:
+            self._heard_at = now
+            self._bind_due = now + self._rules.bind_timeout_s
+            self._out.append(smpp.encode(smpp.Pdu(self._bind(), self._next_sequence_number())))
+        if self.state is State.BINDING and self._bind_due is not None and now >= self._bind_due:
+            return self._close("no answer to the bind")
+        events: list[object] = [Unanswered(token) for token in self._window.pop_due(now=now)]
+        if self._own.pop_due(now=now):
+            return events + self._close("no answer to enquire_link or unbind")
+        if self.state is State.BOUND and now >= self._enquire_at() and not len(self._own):
+            self._send_own(smpp.EnquireLink(), now=now)
+        return events
+
+    def next_tick(self) -> float | None:
+        """Give when `tick` has something to do."""
+        if self.state is State.CLOSED:
+            return None
+        times = [self._window.next_due(), self._own.next_due()]
+        if self.state is State.BINDING:
+            times.append(self._bind_due)
+        if self.state is State.BOUND and not len(self._own):
+            times.append(self._enquire_at())
+        return min((at for at in times if at is not None), default=None)
+
+    def outgoing(self) -> bytes:
+        """Give the octets to send now, each once."""
+        octets = b"".join(self._out)
+        self._out.clear()
+        return octets
+
+    def is_closed(self) -> bool:
+        """Tell whether the connection may be closed."""
+        return self.state is State.CLOSED
+
+    def lost(self) -> list[object]:
+        """Learn that the connection is gone."""
+        if self.state is State.CLOSED:
+            return []
+        return self._close("the connection was lost")
+
+    def _bind(self) -> smpp.BindTransmitter | smpp.BindReceiver | smpp.BindTransceiver:
+        return _BINDS[self._rules.bind](
+            system_id=self._credentials.system_id,
+            password=self._credentials.password,
+            system_type=self._rules.system_type,
+            interface_version=_VERSIONS[self._rules.version],
+        )
+
+    def _enquire_at(self) -> float:
+        return self._heard_at + self._rules.enquire_link_interval_s
+
+    def _on_pdu(self, pdu: smpp.Pdu, *, now: float) -> list[object]:
+        match pdu.body:
+            case smpp.EnquireLink():
+                self._answer(smpp.EnquireLinkResp(), pdu)
+            case smpp.Unbind():
+                self._answer(smpp.UnbindResp(), pdu)
+                return self._close("the message centre unbound")
+            case smpp.DeliverSm():
+                # We ask for no receipts and take no messages on this bind.
+                self._answer(smpp.DeliverSmResp(), pdu, smpp.Status.ESME_RX_T_APPN)
+            case smpp.DataSm():
+                self._answer(smpp.DataSmResp(), pdu, smpp.Status.ESME_RX_T_APPN)
+            case smpp.AlertNotification():
+                pass  # it has no answer
+            case body if smpp.is_response(body):
+                return self._on_response(pdu, now=now)
+            case _:
+                self._answer(smpp.GenericNack(), pdu, smpp.Status.ESME_RINVCMDID)
+        return []
+
+    def _on_response(self, pdu: smpp.Pdu, *, now: float) -> list[object]:
+        if self.state is State.BINDING:
+            return self._on_bind_response(pdu, now=now)
+        if self._own.pop(pdu.sequence_number) is not None:
+            if isinstance(pdu.body, smpp.UnbindResp):
+                return self._close("unbound")
+            return []
+        token = self._window.pop(pdu.sequence_number)
+        if token is None:
+            return self._on_stray()
+        return [Answered(token, pdu)]
+
+    def _on_bind_response(self, pdu: smpp.Pdu, *, now: float) -> list[object]:
+        body = pdu.body
+        if pdu.command_status != smpp.Status.ESME_ROK:
+            return self._close(f"the bind was refused: {smpp.status_name(pdu.command_status)}")
+        if not isinstance(
+            body, smpp.BindTransmitterResp | smpp.BindReceiverResp | smpp.BindTransceiverResp
+        ):
+            return self._on_stray()
+        self.state = State.BOUND
+        self._bind_due = None
+        self._heard_at = now
+        return [Bound(body.system_id)]
+
+    def _on_unparsed(self, item: smpp.Unparsed) -> list[object]:
+        """Answer what can be answered; an answer that cannot be read answers nothing."""
+        header = item.header
+        if item.error.framing_lost or header is None:
+            self._out.append(
+                smpp.encode(
+                    smpp.Pdu(
+                        smpp.GenericNack(),
+                        sequence_number=header.sequence_number if header else 0,
+                        command_status=item.error.command_status,
+                    )
+                )
+            )
+            return self._close(f"the message centre broke the protocol: {item.error}")
+        if header.is_response:
+            token = self._window.pop(header.sequence_number)
+            return self._on_stray() if token is None else [Unanswered(token)]
+        self._out.append(
+            smpp.encode(
+                smpp.Pdu(
+                    smpp.GenericNack(),
+                    sequence_number=header.sequence_number,
+                    command_status=item.error.command_status,
+                )
+            )
+        )
+        return []
+
+    def _on_stray(self) -> list[object]:
+        self._stray_answers += 1
+        if self._stray_answers >= STRAY_ANSWERS_MAX:
+            return self._close(f"{self._stray_answers} answers to nothing that was asked")
+        return []
+
+    def _close(self, reason: str) -> list[object]:
+        self.state = State.CLOSED
+        self._own.pop_all()
+        unanswered = [Unanswered(token) for token in self._window.pop_all()]
+        return [*unanswered, Closed(reason)]
+
+    def _answer(
+        self, body: smpp.Body, request: smpp.Pdu, status: smpp.Status = smpp.Status.ESME_ROK
+    ) -> None:
+        self._out.append(
+            smpp.encode(
+                smpp.Pdu(body, sequence_number=request.sequence_number, command_status=status)
+            )
+        )
+
+    def _send_own(self, body: smpp.Body, *, now: float) -> None:
+        number = self._next_sequence_number()
+        self._own.add(number, _OWN, now=now)
+        self._out.append(smpp.encode(smpp.Pdu(body, sequence_number=number)))
+
+    def _next_sequence_number(self) -> int:
+        self._sequence_number = self._sequence_number % SEQUENCE_NUMBER_MAX + 1
+        return self._sequence_number

@@ -1,0 +1,263 @@
+"""`cbgateway bulletin`: submit, look, approve or reject."""
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cbgateway.app import Gateway
+from cbgateway.cli.common import (
+    DEFAULT_HOME,
+    EXIT_CARRIER,
+    AsJson,
+    Home,
+    KeyFile,
+    console,
+    examples,
+    print_json,
+    reports_errors,
+)
+from cbgateway.domain.bulletin import BulletinState
+from cbgateway.domain.errors import UnknownNameError
+from cbgateway.domain.lifecycle import DeliveryState
+from cbgateway.interfaces.schema import read_document
+from cbgateway.service.approval import Prepared
+from cbgateway.service.reports import bulletin_report
+from cbgateway.signing.keys import SigningKey
+
+app = typer.Typer(help="Submit, approve and look at bulletins.", no_args_is_help=True)
+
+BulletinId = Annotated[str, typer.Argument(help="Incident and number, such as kt-20211025/2.")]
+OPEN = {DeliveryState.READY.value, DeliveryState.INTENT.value}
+POLL_S = 0.2
+
+
+@app.command(
+    "submit",
+    epilog=examples(
+        "cbgateway bulletin submit examples/first.json --key lab/keys/people/alice.pem",
+        "cbgateway bulletin submit - --key alice.pem --json <bulletin.json",
+    ),
+)
+@reports_errors
+def submit(
+    file: Annotated[Path, typer.Argument(help="Bulletin document (JSON); - for standard input.")],
+    *,
+    key: KeyFile,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a bulletin and submit it; a second person then decides.
+
+    The same document again gives the same answer and changes nothing.
+    """
+    octets = read_document(Path("/dev/stdin") if str(file) == "-" else file)
+    with Gateway.open(home) as gateway:
+        record = gateway.submit(octets, key=SigningKey.load(key))
+        report = bulletin_report(record, ())
+    if as_json:
+        print_json(report)
+        return
+    print_bulletin(report)
+    console.print(
+        f"Now somebody else: cbgateway bulletin approve {report['bulletin']} --home {home} --key ..."
+    )
+
+
+@app.command(
+    "approve",
+    epilog=examples(
+        "cbgateway bulletin approve kt-20211025/1 --key lab/keys/people/bob.pem",
+        "cbgateway bulletin approve kt-20211025/1 --key bob.pem --yes --wait 10 --json",
+    ),
+)
+@reports_errors
+def approve(
+    bulletin: BulletinId,
+    *,
+    key: KeyFile,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; you have looked.")] = False,
+    wait: Annotated[
+        float, typer.Option(help="Seconds to wait for the carriers' answers.", min=0)
+    ] = 0,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Look at what would go out, and send it. It takes somebody who did not submit it.
+
+    With --wait, exit code 4 says that a carrier refused, or has not answered yet.
+    """
+    with Gateway.open(home) as gateway:
+        signing_key = SigningKey.load(key)
+        prepared = gateway.prepare(bulletin)
+        if not as_json:
+            _print_plan(prepared)
+        if not (yes or as_json):
+            typer.confirm(f"[{gateway.settings.mode}] Send it?", abort=True)
+        gateway.approve(prepared, key=signing_key)
+        report = _wait(gateway, bulletin, wait_s=wait)
+    if as_json:
+        print_json(report)
+    else:
+        print_bulletin(report)
+    unfinished = {state for states in report["carriers"].values() for state in states}
+    if wait and unfinished - {DeliveryState.ACKED.value, DeliveryState.CANCELLED.value}:
+        raise typer.Exit(EXIT_CARRIER)
+
+
+@app.command(
+    "reject",
+    epilog=examples(
+        'cbgateway bulletin reject kt-20211025/1 --reason "wrong region" --key bob.pem'
+    ),
+)
+@reports_errors
+def reject(
+    bulletin: BulletinId,
+    *,
+    reason: Annotated[str, typer.Option(help="Why; the author reads it.")],
+    key: KeyFile,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a bulletin down, with a reason."""
+    with Gateway.open(home) as gateway:
+        record = gateway.reject(bulletin, reason=reason, key=SigningKey.load(key))
+        report = bulletin_report(record, ())
+    if as_json:
+        print_json(report)
+    else:
+        print_bulletin(report)
+
+
+@app.command(
+    "list",
+    epilog=examples("cbgateway bulletin list", "cbgateway bulletin list --state pending --json"),
+)
+@reports_errors
+def list_bulletins(
+    *,
+    state: Annotated[BulletinState | None, typer.Option(help="Only those in this state.")] = None,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """List bulletins in order."""
+    with Gateway.open(home) as gateway, gateway.store.read() as tx:
+        reports = [
+            bulletin_report(record, tx.deliveries(record.bulletin.bulletin_id))
+            for record in tx.bulletins()
+            if state is None or record.state is state
+        ]
+    if as_json:
+        print_json(reports)
+        return
+    table = Table("bulletin", "kind", "class", "regions", "state", "deliveries", "text")
+    for report in reports:
+        text = next(iter(report["texts"].values()), "")
+        table.add_row(
+            report["bulletin"],
+            report["kind"],
+            report["class"],
+            " ".join(report["regions"]),
+            report["state"],
+            _totals(report),
+            escape(text[:40] + ("…" if len(text) > 40 else "")),  # noqa: PLR2004 - a table's column
+        )
+    console.print(table if reports else "No bulletins yet.")
+
+
+@app.command(
+    "show",
+    epilog=examples(
+        "cbgateway bulletin show kt-20211025/1",
+        "cbgateway bulletin show kt-20211025/1 --json | jq .deliveries",
+    ),
+)
+@reports_errors
+def show(bulletin: BulletinId, *, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Show a bulletin, what was decided, and what became of it at each carrier."""
+    with Gateway.open(home) as gateway:
+        report = _report(gateway, bulletin)
+    if as_json:
+        print_json(report)
+        return
+    print_bulletin(report)
+    table = Table("carrier", "region", "channel", "language", "serial", "state", "attempts", "note")
+    for row in report["deliveries"]:
+        count = f" ({row['accepted']}/{row['recipients']})" if row["recipients"] else ""
+        table.add_row(
+            row["carrier"],
+            row["region"],
+            f"{row['channel']}{' stop' if row['order'] == 'stop' else ''}",
+            row["language"],
+            row["serial_number"] or "",
+            row["state"] + count,
+            str(row["attempts"]),
+            escape(row["reason"] or ""),
+        )
+    if report["deliveries"]:
+        console.print(table)
+
+
+def print_bulletin(report: dict[str, Any]) -> None:
+    """Print a bulletin for people."""
+    console.print(
+        f"[bold]{report['bulletin']}[/bold] {report['kind']} ({report['message_type']}), "
+        f"class {report['class']}, {' '.join(report['regions'])}: [bold]{report['state']}[/bold]"
+        f" [dim]mode {report['mode']}[/dim]"
+    )
+    for language, text in report["texts"].items():
+        console.print(f"  {language}: {escape(text)}  [dim]({len(text)} characters)[/dim]")
+    if report["reason"]:
+        console.print(f"  reason: {escape(report['reason'])}")
+    if report["carriers"]:
+        console.print(f"  {_totals(report)}")
+
+
+def _print_plan(prepared: Prepared) -> None:
+    """Show the second person what would go out."""
+    print_bulletin(bulletin_report(prepared.record, ()))
+    for broadcast in prepared.plan.broadcasts:
+        console.print(
+            f"  on air: message identifier {broadcast.message_identifier}, "
+            f"serial number {int(broadcast.serial_number):04x}, {broadcast.language}, "
+            f"{len(broadcast.pages)} pages"
+        )
+    orders = Counter(
+        (order.lineage.peer_id, order.lineage.channel.value, order.is_stop)
+        for order in prepared.plan.orders
+    )
+    for (peer, channel, is_stop), count in sorted(orders.items()):
+        console.print(f"  {peer}: {count} {'stop' if is_stop else channel} order(s)")
+    console.print(f"  recipients by SMS: {sum(o.recipients for o in prepared.plan.orders)}")
+
+
+def _wait(gateway: Gateway, bulletin_id: str, *, wait_s: float) -> dict[str, Any]:
+    """Report a bulletin once nothing of it is open any more, or the time is over."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        report = _report(gateway, bulletin_id)
+        states = {state for states in report["carriers"].values() for state in states}
+        if not states & OPEN or time.monotonic() >= deadline:
+            return report
+        time.sleep(POLL_S)
+
+
+def _report(gateway: Gateway, bulletin_id: str) -> dict[str, Any]:
+    with gateway.store.read() as tx:
+        record = tx.bulletin(bulletin_id)
+        if record is None:
+            known = tuple(one.bulletin.bulletin_id for one in tx.bulletins())[-10:]
+            raise UnknownNameError("bulletin", bulletin_id, known=known or ("none yet",))
+        return bulletin_report(record, tx.deliveries(bulletin_id))
+
+
+def _totals(report: dict[str, Any]) -> str:
+    return "; ".join(
+        f"{carrier}: " + ", ".join(f"{count} {state}" for state, count in states.items())
+        for carrier, states in report["carriers"].items()
+    )

@@ -1,0 +1,107 @@
+"""What the commands share: options, output, and how errors end a command."""
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from cbgateway.domain.errors import (
+    DeliveryError,
+    GatewayError,
+    KeyUnusableError,
+    PolicyError,
+    SignatureInvalidError,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_USAGE = 2
+EXIT_POLICY = 3
+EXIT_CARRIER = 4
+EXIT_SIGNATURE = 5
+
+DEFAULT_HOME = Path("cbgateway-home")
+
+Home = Annotated[
+    Path,
+    typer.Option(
+        "--home",
+        envvar="CBGATEWAY_HOME",
+        help="The folder the gateway lives in.",
+        show_default=str(DEFAULT_HOME),
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object.")]
+KeyFile = Annotated[
+    Path,
+    typer.Option(
+        "--key",
+        envvar="CBGATEWAY_KEY",
+        help="Your private key, as `cbgateway keys new` has made it.",
+        show_default=False,
+    ),
+]
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(document: Any) -> None:  # noqa: ANN401 - whatever JSON can say
+    """Print a document for programs: UTF-8, two spaces, a newline."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+
+
+def exit_code(error: GatewayError) -> int:
+    """Give the exit code that an error ends a command with."""
+    match error:
+        case PolicyError():
+            return EXIT_POLICY
+        case DeliveryError():
+            return EXIT_CARRIER
+        case SignatureInvalidError() | KeyUnusableError():
+            return EXIT_SIGNATURE
+        case _:
+            return EXIT_USAGE
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """End a command with one clear line, or a problem document under --json, instead of a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except GatewayError as error:
+            status = exit_code(error)
+            if kwargs.get("as_json"):
+                problem = {
+                    "type": f"urn:cbgateway:problem:{error.code}",
+                    "title": (type(error).__doc__ or "").splitlines()[0],
+                    "detail": str(error),
+                    "exit_code": status,
+                }
+                sys.stderr.write(json.dumps(problem, ensure_ascii=False) + "\n")
+            else:
+                errors.print(f"{error.code}: {error}", style="red", markup=False)
+            raise typer.Exit(status) from error
+        except BrokenPipeError:
+            # whoever read our output has gone; there is nobody to tell
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+
+    return wrapped
+
+
+def examples(*lines: str) -> str:
+    """Give the epilog of a command's help: commands that can be copied.
+
+    Each line is a paragraph of its own, because help texts are re-flowed.
+    """
+    return "\n\n".join(["[bold]Examples[/bold]", *(f"[cyan]{line}[/cyan]" for line in lines)])

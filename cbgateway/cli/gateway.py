@@ -1,0 +1,102 @@
+"""`cbgateway init` and `cbgateway serve`."""
+
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cbgateway.app import Gateway, SystemClock, configure_logging, init_home
+from cbgateway.cli.common import (
+    DEFAULT_HOME,
+    AsJson,
+    Home,
+    console,
+    examples,
+    print_json,
+    reports_errors,
+)
+from cbgateway.domain.bulletin import Mode
+
+INIT_EXAMPLES = examples(
+    "cbgateway init --home lab --mode test --country kr",
+    "cbgateway init --home lab --mode exercise --country kr --carrier skt --carrier lguplus",
+)
+SERVE_EXAMPLES = examples(
+    "cbgateway serve --home lab",
+    "CBGATEWAY_HOME=lab cbgateway serve 2>lab/log.jsonl",
+)
+
+
+@reports_errors
+def init(
+    *,
+    home: Home = DEFAULT_HOME,
+    mode: Annotated[
+        Mode, typer.Option(help="What the database is for; can never be changed.")
+    ] = Mode.TEST,
+    country: Annotated[str, typer.Option(help="Country profile to work by.")] = "kr",
+    carrier: Annotated[
+        list[str] | None,
+        typer.Option(help="Carrier profile to use; again for more.", show_default="all"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a gateway: settings, database, sealing keys and carrier passwords in a new folder."""
+    settings = init_home(
+        home, mode=mode, country=country, carriers=tuple(carrier or ()), clock=SystemClock()
+    )
+    if as_json:
+        print_json(
+            {
+                "home": str(home),
+                "mode": settings.mode.value,
+                "country": settings.country,
+                "carriers": {
+                    code: {
+                        "host": one.host,
+                        "port": one.port,
+                        "system_id": one.system_id,
+                        "password_file": str(one.password_file),
+                    }
+                    for code, one in settings.carriers.items()
+                },
+            }
+        )
+        return
+    console.print(f"Made a gateway in {home}, mode [bold]{mode}[/bold], country {country}.")
+    console.print("Next, two people who will decide together:")
+    console.print(f"  cbgateway keys new alice --submit --region {country.upper()} --home {home}")
+    console.print(f"  cbgateway keys new bob --approve --region {country.upper()} --home {home}")
+    console.print("Then a simulated message centre, and the gateway itself:")
+    for code, one in settings.carriers.items():
+        console.print(
+            f"  cbsim smsc --carrier {code} --port {one.port} --password-file {one.password_file}"
+        )
+        break
+    console.print(f"  cbgateway serve --home {home}")
+
+
+@reports_errors
+def serve(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Send what is approved, until stopped with Ctrl-C or SIGTERM. Logs are JSON lines on stderr."""
+    with Gateway.open(Path(home)) as gateway:
+        configure_logging(gateway.settings.mode)
+        carriers = ", ".join(gateway.settings.carriers)
+        if as_json:
+            print_json({"serving": str(home), "mode": gateway.settings.mode.value})
+        else:
+            console.print(f"[bold]{gateway.settings.mode}[/bold] gateway {home} serves {carriers}")
+        asyncio.run(_until_stopped(gateway))
+
+
+async def _until_stopped(gateway: Gateway) -> None:
+    """Serve until a signal asks for the end; links unbind on the way out."""
+    loop = asyncio.get_running_loop()
+    serving = asyncio.create_task(gateway.serve())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving

@@ -1,0 +1,51 @@
+"""The command `cbgateway`."""
+
+import typer
+
+from cbgateway import __version__
+from cbgateway.cli import bulletin, codec, demo, gateway, incident, keys, profiles, recipients
+
+app = typer.Typer(
+    name="cbgateway",
+    help="Tell people when a network fails: outage bulletins over cell broadcast and SMS.",
+    epilog="Exit codes: 0 done, 2 usage or input, 3 refused by a rule, 4 carrier, 5 signature or key.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("init", epilog=gateway.INIT_EXAMPLES)(gateway.init)
+app.command("serve", epilog=gateway.SERVE_EXAMPLES)(gateway.serve)
+app.add_typer(bulletin.app, name="bulletin")
+app.add_typer(incident.app, name="incident")
+app.add_typer(recipients.app, name="recipients")
+app.add_typer(keys.app, name="keys")
+app.add_typer(profiles.app, name="profiles")
+app.add_typer(codec.encode_app, name="encode")
+app.add_typer(codec.decode_app, name="decode")
+app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+
+
+def _version(value: bool) -> None:  # noqa: FBT001 - an option's callback
+    if value:
+        typer.echo(f"cbgateway {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    version: bool = typer.Option(
+        False,  # noqa: FBT003 - an option's default
+        "--version",
+        callback=_version,
+        is_eager=True,
+        help="Print the version and exit.",
+    ),
+) -> None:
+    """Tell people when a network fails: outage bulletins over cell broadcast and SMS."""
+
+
+def run() -> None:
+    """Run the command line; the entry point of the distribution."""
+    app()

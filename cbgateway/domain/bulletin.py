@@ -1,0 +1,129 @@
+"""A bulletin: one immutable public statement about an incident."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+
+class Mode(StrEnum):
+    """What a database is for; fixed when it is made."""
+
+    LIVE = "live"
+    EXERCISE = "exercise"
+    TEST = "test"
+
+
+class MessageType(StrEnum):
+    """What a bulletin does to the earlier ones of its incident (CAP 1.2 msgType)."""
+
+    ALERT = "Alert"
+    UPDATE = "Update"
+    CANCEL = "Cancel"
+
+
+class BulletinKind(StrEnum):
+    """What a bulletin is for."""
+
+    FIRST = "first"
+    PROGRESS = "progress"
+    ETA_CHANGE = "eta_change"
+    HEARTBEAT = "heartbeat"
+    RESTORED = "restored"
+    CORRECTION = "correction"
+    WITHDRAWAL = "withdrawal"
+
+    @property
+    def message_type(self) -> MessageType:
+        """The CAP message type; a restored network is an Update, never a Cancel."""
+        match self:
+            case BulletinKind.FIRST:
+                return MessageType.ALERT
+            case BulletinKind.WITHDRAWAL:
+                return MessageType.CANCEL
+            case (
+                BulletinKind.PROGRESS
+                | BulletinKind.ETA_CHANGE
+                | BulletinKind.HEARTBEAT
+                | BulletinKind.RESTORED
+                | BulletinKind.CORRECTION
+            ):
+                return MessageType.UPDATE
+        assert_never(self)
+
+
+class BulletinState(StrEnum):
+    """How far a bulletin has got between people; `lifecycle` has the transitions."""
+
+    PENDING = "pending"
+    REJECTED = "rejected"
+    APPROVED = "approved"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What CAP calls a reference: an earlier bulletin by sender, identifier and time."""
+
+    sender: str
+    identifier: str
+    sent: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Bulletin:
+    """One public statement.
+
+    Attributes:
+        bulletin_id: incident and number, such as ``kt-20211025/2``.
+        number: 1, 2, 3 ... within the incident, in the order of submission.
+        sender: who submitted it.
+        identifier: the sender's own name for it, unique per sender for ever.
+        regions: codes of the regions addressed; none contains another.
+        texts: what people read, by language; empty for a withdrawal alone.
+        next_update_at: when the next bulletin is promised; None when none is.
+        references: every earlier bulletin of the incident that went out.
+        mode: the mode of the database that it was made for.
+    """
+
+    bulletin_id: str
+    incident_id: str
+    number: int
+    kind: BulletinKind
+    sender: str
+    identifier: str
+    alert_class: str
+    regions: tuple[str, ...]
+    texts: Mapping[str, str]
+    sent: datetime
+    expires: datetime
+    next_update_at: datetime | None
+    references: tuple[Reference, ...]
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may submit or approve, with an Ed25519 key.
+
+    Attributes:
+        name: how the person is called in files and logs.
+        key_id: name of the public key.
+        public_key: 32 octets.
+        may_submit: may issue bulletins.
+        may_approve: may approve and reject what others submitted.
+        regions: codes of the regions this person may address, with all that lies inside.
+        classes: alert classes this person may use.
+        is_revoked: True once the permission was taken back.
+    """
+
+    name: str
+    key_id: str
+    public_key: bytes
+    may_submit: bool
+    may_approve: bool
+    regions: tuple[str, ...]
+    classes: tuple[str, ...]
+    is_revoked: bool = False

@@ -1,0 +1,226 @@
+"""What one peer is asked to do, and the form in which orders are stored and hashed."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, assert_never
+
+from cbgateway.domain.broadcast import Broadcast, Page, SerialNumber
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """A region as a peer may be told of it: its code and its names by language."""
+
+    code: str
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteReplace:
+    """Put a broadcast on air in an area, in place of the version that is there.
+
+    Attributes:
+        repetition_period_s: seconds between two transmissions of all pages.
+        number_of_broadcasts: transmissions until it expires, 1 to 65535.
+        expires_at: when it has to leave the air; aware.
+    """
+
+    bulletin_id: str
+    alert_class: str
+    area: Area
+    broadcast: Broadcast
+    repetition_period_s: int
+    number_of_broadcasts: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Take every version of a message off the air in an area.
+
+    Attributes:
+        message_identifier: of the broadcast that is on air.
+        message_code: of the broadcast that is on air.
+    """
+
+    bulletin_id: str
+    alert_class: str
+    area: Area
+    message_identifier: int
+    message_code: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Send one text to each of a chunk of recipients.
+
+    Attributes:
+        recipients: subscriber numbers, E.164 digits without plus.
+    """
+
+    bulletin_id: str
+    alert_class: str
+    area: Area
+    language: str
+    text: str
+    recipients: tuple[str, ...]
+    expires_at: datetime
+
+
+Order = WriteReplace | Stop | Submit
+
+
+class Outcome(IntEnum):
+    """What became of one recipient of a Submit; one octet each in the store."""
+
+    UNSENT = 0
+    ACCEPTED = 1
+    REFUSED = 2
+    IN_DOUBT = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastReport:
+    """A peer's positive answer to WriteReplace or Stop.
+
+    Attributes:
+        peer_reference: what the peer calls the broadcast from now on; empty when it has no name.
+        failed_areas: parts of the area that the peer could not serve.
+    """
+
+    peer_reference: str
+    failed_areas: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitReport:
+    """What became of each recipient.
+
+    Attributes:
+        outcomes: one `Outcome` octet per recipient, in the order's sequence.
+        causes: how often each refusal was given, by its specification name.
+    """
+
+    outcomes: bytes
+    causes: Mapping[str, int]
+
+
+Report = BroadcastReport | SubmitReport
+
+
+def encode_order(order: Order) -> str:
+    """Write an order in its stored form: JSON with sorted keys, no spaces, times in UTC."""
+    document = {"format": FORMAT, **_document(order)}
+    return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def order_hash(encoded: str) -> str:
+    """Give the SHA-256 of an encoded order, as an approval covers it, in hexadecimal."""
+    return hashlib.sha256(encoded.encode()).hexdigest()
+
+
+def decode_order(encoded: str) -> Order:
+    """Read an order back from its stored form.
+
+    Raises:
+        ValueError: it was written by another version of the format.
+    """
+    document: dict[str, Any] = json.loads(encoded)
+    if document["format"] != FORMAT:
+        msg = f"order has format {document['format']}, this version reads {FORMAT}"
+        raise ValueError(msg)
+    common: dict[str, Any] = {
+        "bulletin_id": document["bulletin"],
+        "alert_class": document["class"],
+        "area": Area(document["area"]["code"], document["area"]["names"]),
+        "expires_at": datetime.fromisoformat(document["expires"]),
+    }
+    match document["order"]:
+        case "write_replace":
+            return WriteReplace(
+                **common,
+                broadcast=_broadcast(document["broadcast"]),
+                repetition_period_s=document["repetition_period_s"],
+                number_of_broadcasts=document["number_of_broadcasts"],
+            )
+        case "stop":
+            return Stop(
+                **common,
+                message_identifier=document["message_identifier"],
+                message_code=document["message_code"],
+            )
+        case "submit":
+            return Submit(
+                **common,
+                language=document["language"],
+                text=document["text"],
+                recipients=tuple(document["recipients"]),
+            )
+        case other:
+            msg = f"unknown order {other!r}"
+            raise ValueError(msg)
+
+
+def _document(order: Order) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "bulletin": order.bulletin_id,
+        "class": order.alert_class,
+        "area": {"code": order.area.code, "names": dict(order.area.names)},
+        "expires": order.expires_at.astimezone(UTC).isoformat(),
+    }
+    match order:
+        case WriteReplace():
+            return common | {
+                "order": "write_replace",
+                "broadcast": _broadcast_document(order.broadcast),
+                "repetition_period_s": order.repetition_period_s,
+                "number_of_broadcasts": order.number_of_broadcasts,
+            }
+        case Stop():
+            return common | {
+                "order": "stop",
+                "message_identifier": order.message_identifier,
+                "message_code": order.message_code,
+            }
+        case Submit():
+            return common | {
+                "order": "submit",
+                "language": order.language,
+                "text": order.text,
+                "recipients": list(order.recipients),
+            }
+    assert_never(order)
+
+
+def _broadcast_document(broadcast: Broadcast) -> dict[str, Any]:
+    return {
+        "language": broadcast.language,
+        "message_identifier": broadcast.message_identifier,
+        "serial_number": int(broadcast.serial_number),
+        "dcs": broadcast.dcs,
+        "text": broadcast.text,
+        "pages": [
+            {"octets": page.octets.hex(), "used_octets": page.used_octets}
+            for page in broadcast.pages
+        ],
+    }
+
+
+def _broadcast(document: dict[str, Any]) -> Broadcast:
+    return Broadcast(
+        language=document["language"],
+        message_identifier=document["message_identifier"],
+        serial_number=SerialNumber.from_int(document["serial_number"]),
+        dcs=document["dcs"],
+        text=document["text"],
+        pages=tuple(
+            Page(bytes.fromhex(page["octets"]), page["used_octets"]) for page in document["pages"]
+        ),
+    )

@@ -1,0 +1,74 @@
+"""Recipient lists: CSV in, checked line by line."""
+
+import csv
+import io
+import re
+from collections.abc import Container
+
+from cbgateway.domain.delivery import Recipient
+from cbgateway.domain.errors import InputError
+
+COLUMNS = ("number", "region", "language")
+E164 = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
+PROBLEMS_MAX = 20
+"""Faults named before the rest is only counted."""
+
+
+def parse_recipients(
+    octets: bytes, *, regions: Container[str], languages: Container[str]
+) -> tuple[Recipient, ...]:
+    """Read a recipient list.
+
+    Args:
+        octets: CSV in UTF-8 with the header ``number,region,language``.
+        regions: codes that may stand there.
+        languages: codes that may stand there.
+
+    Raises:
+        InputError: a line is wrong or a number stands there twice; names the lines.
+    """
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        msg = f"not UTF-8 text: {error.reason} at octet {error.start}"
+        raise InputError(msg) from error
+    rows = csv.reader(io.StringIO(text, newline=""))
+    header = next(rows, [])
+    if tuple(header) != COLUMNS:
+        msg = f"line 1: the header is {','.join(COLUMNS)}, not {','.join(header)[:80]!r}"
+        raise InputError(msg)
+    recipients: dict[str, Recipient] = {}
+    problems = []
+    for row in rows:
+        try:
+            recipient = _recipient(row, regions, languages)
+            if recipient.number in recipients:
+                msg = f"number {recipient.number} stands there twice"
+                raise ValueError(msg)
+        except ValueError as error:
+            problems.append(f"line {rows.line_num}: {error}")
+        else:
+            recipients[recipient.number] = recipient
+    if len(problems) > PROBLEMS_MAX:
+        problems[PROBLEMS_MAX:] = [f"and {len(problems) - PROBLEMS_MAX} more lines"]
+    if problems:
+        raise InputError(*problems)
+    return tuple(recipients.values())
+
+
+def _recipient(row: list[str], regions: Container[str], languages: Container[str]) -> Recipient:
+    if len(row) != len(COLUMNS):
+        msg = f"{len(row)} columns, {len(COLUMNS)} are needed"
+        raise ValueError(msg)
+    number, region, language = (cell.strip() for cell in row)
+    match = E164.fullmatch(number)
+    if match is None:
+        msg = f"{number[:20]!r} is not an E.164 number with country code"
+        raise ValueError(msg)
+    if region not in regions:
+        msg = f"unknown region {region[:20]!r}"
+        raise ValueError(msg)
+    if language not in languages:
+        msg = f"unknown language {language[:20]!r}"
+        raise ValueError(msg)
+    return Recipient(match[1], region, language)

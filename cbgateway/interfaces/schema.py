@@ -1,0 +1,192 @@
+"""The bulletin document: the one definition of what CLI, files and later interfaces accept."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from cbgateway.domain.bulletin import BulletinKind, Mode
+from cbgateway.domain.errors import InputError
+from cbgateway.domain.incident import Incident, IncidentState, Service
+from cbgateway.service.intake import Request
+
+DOCUMENT_OCTETS_MAX = 262_144  # 256 KiB: a hundred times the longest honest bulletin
+TEXT_CHARACTERS_MAX = 2_000  # above every class's budget: the class names the real limit
+REGIONS_MAX = 512
+
+Identifier = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$", strict=True)
+]
+"""No space, comma, ``<`` or ``&``, as CAP 1.2 asks of identifiers; no slash, which we use."""
+
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$", strict=True)]
+Duration = timedelta
+
+
+class _Document(BaseModel):
+    """Refuses what it does not know; JSON types are taken as they are."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IncidentDocument(_Document):
+    """The outage that a first bulletin is about."""
+
+    id: Identifier
+    carrier: Identifier
+    services: tuple[Service, ...] = Field(min_length=1, max_length=len(Service))
+    started_at: AwareDatetime
+
+
+class TemplateDocument(_Document):
+    """A template with what goes into its slots."""
+
+    name: Identifier
+    slots: dict[str, str | int | dict[str, str]] = Field(default_factory=dict, max_length=64)
+
+
+class BulletinDocument(_Document):
+    """One bulletin as a sender writes it. Times carry an offset; durations are ISO 8601."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    identifier: Identifier
+    sender: Identifier
+    incident: IncidentDocument | Identifier
+    kind: BulletinKind
+    alert_class: Identifier | None = Field(default=None, alias="class")
+    regions: tuple[Identifier, ...] = Field(max_length=REGIONS_MAX)
+    texts: dict[Language, Annotated[str, Field(max_length=TEXT_CHARACTERS_MAX)]] = Field(
+        default_factory=dict, max_length=8
+    )
+    template: TemplateDocument | None = None
+    expires: AwareDatetime | Duration | None = None
+    next_update: AwareDatetime | Duration | None = None
+    mode: Mode | None = None
+
+    @model_validator(mode="after")
+    def _texts_or_template(self) -> Self:
+        if self.texts and self.template is not None:
+            msg = "give either texts or a template, not both"
+            raise ValueError(msg)
+        return self
+
+
+def parse_bulletin(octets: bytes) -> Request:
+    """Read a bulletin document.
+
+    Args:
+        octets: JSON in UTF-8, 256 KiB at most.
+
+    Raises:
+        InputError: it is not JSON, or not a bulletin; every fault is named with its place.
+    """
+    document = parse_json(octets)
+    try:
+        model = BulletinDocument.model_validate(document)
+    except ValidationError as error:
+        raise InputError(*_problems(error)) from error
+    incident = model.incident
+    return Request(
+        document=document,
+        identifier=model.identifier,
+        sender=model.sender,
+        incident_id=incident if isinstance(incident, str) else incident.id,
+        incident=None
+        if isinstance(incident, str)
+        else Incident(
+            incident_id=incident.id,
+            carrier=incident.carrier,
+            services=incident.services,
+            started_at=incident.started_at,
+            state=IncidentState.INVESTIGATING,
+        ),
+        kind=model.kind,
+        alert_class=model.alert_class,
+        regions=model.regions,
+        texts=model.texts,
+        template=None
+        if model.template is None
+        else (model.template.name, dict(model.template.slots)),
+        expires=model.expires,
+        next_update=model.next_update,
+        mode=model.mode,
+    )
+
+
+def parse_json(octets: bytes) -> dict[str, Any]:
+    """Read a JSON object strictly: UTF-8, no repeated key, no NaN, no absurd number or depth.
+
+    Raises:
+        InputError: it is anything else; says what and where.
+    """
+    if len(octets) > DOCUMENT_OCTETS_MAX:
+        msg = f"the document has {len(octets)} octets, at most {DOCUMENT_OCTETS_MAX} are read"
+        raise InputError(msg)
+    try:
+        document = json.loads(
+            octets.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+        )
+        json.dumps(document, ensure_ascii=False).encode("utf-8")  # no lone surrogates
+    except json.JSONDecodeError as error:
+        msg = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        raise InputError(msg) from error
+    except UnicodeError as error:
+        msg = f"not UTF-8 text: {error.reason}"
+        raise InputError(msg) from error
+    except RecursionError as error:
+        msg = "nested too deeply"
+        raise InputError(msg) from error
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    if not isinstance(document, dict):
+        msg = "a bulletin is a JSON object"
+        raise InputError(msg)
+    return document
+
+
+def read_document(path: Path) -> bytes:
+    """Read a document from a file.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(DOCUMENT_OCTETS_MAX + 1)
+    except OSError as error:
+        msg = f"{path}: {error.strerror}"
+        raise InputError(msg) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        keys = [key for key, _ in pairs]
+        repeated = next(key for key in keys if keys.count(key) > 1)
+        msg = f"key {repeated!r} stands there twice"
+        raise ValueError(msg)
+    return document
+
+
+def _no_constant(name: str) -> None:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def _problems(error: ValidationError) -> list[str]:
+    return [
+        f"{'.'.join(str(part) for part in fault['loc']) or 'document'}: {fault['msg']}"
+        for fault in error.errors(include_url=False, include_context=False)
+    ]

@@ -1,0 +1,50 @@
+"""What the services of one gateway work with: its mode and the profiles that apply to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.errors import UnknownNameError
+from cbgateway.profiles.models import AlertClass, CarrierProfile, CountryProfile
+from cbgateway.profiles.regions import Regions
+from cbgateway.profiles.templates import Template
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One gateway's rules.
+
+    Attributes:
+        carriers: by code; each is a peer of this gateway.
+        templates: by name.
+    """
+
+    mode: Mode
+    country: CountryProfile
+    regions: Regions
+    carriers: Mapping[str, CarrierProfile]
+    templates: Mapping[str, Template]
+
+    def alert_class(self, name: str) -> AlertClass:
+        """Find an alert class.
+
+        Raises:
+            UnknownNameError: the country has none of this name.
+        """
+        try:
+            return self.country.classes[name]
+        except KeyError:
+            raise UnknownNameError("alert class", name, known=tuple(self.country.classes)) from None
+
+    def check_region(self, code: str) -> None:
+        """Refuse a region that no profile knows.
+
+        Raises:
+            UnknownNameError: with the codes there are.
+        """
+        if code not in self.regions:
+            raise UnknownNameError("region", code, known=tuple(self.regions))
+
+    def covers(self, outer: tuple[str, ...], code: str) -> bool:
+        """Tell whether a region lies inside one of `outer`."""
+        return any(self.regions.contains(region, code) for region in outer)

@@ -1,0 +1,301 @@
+"""Planning: from a bulletin to the orders each peer gets. Pure: the same inputs, the same plan."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cbgateway.codec import cbs, dcs
+from cbgateway.domain.broadcast import UPDATE_NUMBER_MAX, Broadcast, Page, SerialNumber
+from cbgateway.domain.bulletin import Bulletin
+from cbgateway.domain.delivery import (
+    Channel,
+    Lineage,
+    LiveBroadcast,
+    NewDelivery,
+    Recipient,
+)
+from cbgateway.domain.errors import EncodeError, NotBroadcastableError
+from cbgateway.domain.orders import (
+    Area,
+    Order,
+    Stop,
+    Submit,
+    WriteReplace,
+    encode_order,
+    order_hash,
+)
+from cbgateway.profiles.models import CarrierProfile
+from cbgateway.service.deployment import Deployment
+from cbgateway.signing.canonical import digest
+
+CHUNK_RECIPIENTS_MAX = 1000
+"""Recipients in one Submit: the unit of lease, intent and result."""
+
+NUMBER_OF_BROADCASTS_MAX = 65535
+"""Sixteen bits on every interface (TS 23.041 9.3.9)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedOrder:
+    """One order for one peer, before it is sealed."""
+
+    lineage: Lineage
+    language: str
+    serial_number: SerialNumber | None
+    is_stop: bool
+    order: str
+    recipients: int
+
+    def deliver(self, bulletin: Bulletin, *, rank: int, seal: str) -> NewDelivery:
+        """Give the row that commits this order to the outbox."""
+        return NewDelivery(
+            bulletin_id=bulletin.bulletin_id,
+            number=bulletin.number,
+            lineage=self.lineage,
+            language=self.language,
+            rank=rank,
+            serial_number=self.serial_number,
+            is_stop=self.is_stop,
+            order=self.order,
+            seal=seal,
+            recipients=self.recipients,
+            expires_at=bulletin.expires,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that goes out for one bulletin; an approval covers its hash.
+
+    Attributes:
+        broadcasts: one per language.
+        orders: for every peer, region, language and chunk of recipients.
+        content_hash: of the document that was submitted.
+    """
+
+    bulletin: Bulletin
+    content_hash: str
+    broadcasts: tuple[Broadcast, ...]
+    orders: tuple[PlannedOrder, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Give the plan as it is hashed, signed and kept."""
+        return {
+            "format": 1,
+            "bulletin": self.bulletin.bulletin_id,
+            "content": self.content_hash,
+            "expires": self.bulletin.expires.isoformat(),
+            "mode": self.bulletin.mode.value,
+            "orders": [order_hash(planned.order) for planned in self.orders],
+        }
+
+    def hash(self) -> str:
+        """Give the SHA-256 that an approval signs, in hexadecimal."""
+        return digest(self.document())
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """A text as it goes on air.
+
+    Attributes:
+        dcs: data coding scheme.
+        pages: 1 to 15.
+    """
+
+    message_identifier: int
+    dcs: int
+    pages: tuple[Page, ...]
+
+
+def encode_texts(
+    deployment: Deployment, class_name: str, texts: Mapping[str, str]
+) -> dict[str, Coding]:
+    """Turn each text into the pages that go on air.
+
+    Returns:
+        By language, in the order of `texts`.
+
+    Raises:
+        NotBroadcastableError: a character that the language's coding lacks, or too many pages.
+    """
+    alert_class = deployment.alert_class(class_name)
+    codings = {}
+    for language, text in texts.items():
+        rules = deployment.country.languages[language]
+        twin = alert_class.twin_message_identifier
+        try:
+            scheme = dcs.choose_dcs(text, language) if rules.dcs == "auto" else rules.dcs
+            pages = cbs.paginate(text, dcs=scheme, language=language)
+        except EncodeError as error:
+            raise NotBroadcastableError(language, error) from error
+        codings[language] = Coding(
+            message_identifier=twin
+            if rules.channel == "twin" and twin is not None
+            else alert_class.message_identifier,
+            dcs=scheme,
+            pages=pages,
+        )
+    return codings
+
+
+def next_serial(current: SerialNumber | None) -> SerialNumber | None:
+    """Give the version after `current`; None when the message needs a new code.
+
+    Spec: TS 23.041 9.4.1.2.1 (update number).
+    """
+    if current is None or current.update_number == UPDATE_NUMBER_MAX:
+        return None
+    return current.updated()
+
+
+def plan(
+    deployment: Deployment,
+    bulletin: Bulletin,
+    *,
+    content_hash: str,
+    serials: Mapping[int, SerialNumber],
+    live: Sequence[LiveBroadcast],
+    recipients: Mapping[str, Sequence[Recipient]],
+) -> Plan:
+    """Work out every order.
+
+    Args:
+        deployment: the gateway's rules.
+        bulletin: what to say.
+        content_hash: of the document that was submitted.
+        serials: serial number of this version, by message identifier.
+        live: what earlier bulletins of the incident have, or may have, on air.
+        recipients: subscribers in the bulletin's regions, by carrier.
+    """
+    codings = encode_texts(deployment, bulletin.alert_class, bulletin.texts)
+    broadcasts = tuple(
+        Broadcast(
+            language=language,
+            message_identifier=coding.message_identifier,
+            serial_number=serials[coding.message_identifier],
+            dcs=coding.dcs,
+            text=bulletin.texts[language],
+            pages=coding.pages,
+        )
+        for language, coding in codings.items()
+    )
+    orders: list[PlannedOrder] = []
+    for carrier in deployment.carriers.values():
+        channels = carrier.routes.get(bulletin.alert_class, ())
+        if "broadcast" in channels:
+            orders += _write_replaces(deployment, bulletin, carrier, broadcasts)
+        if "sms" in channels:
+            orders += _submits(deployment, bulletin, carrier, recipients.get(carrier.code, ()))
+    stops = _stops(deployment, bulletin, live, orders)
+    return Plan(bulletin, content_hash, broadcasts, (*stops, *orders))
+
+
+def _write_replaces(
+    deployment: Deployment,
+    bulletin: Bulletin,
+    carrier: CarrierProfile,
+    broadcasts: Sequence[Broadcast],
+) -> Iterator[PlannedOrder]:
+    period_s = deployment.alert_class(bulletin.alert_class).repetition_period_s
+    standing_s = (bulletin.expires - bulletin.sent).total_seconds()
+    number_of_broadcasts = min(math.ceil(standing_s / period_s), NUMBER_OF_BROADCASTS_MAX)
+    for region in bulletin.regions:
+        for broadcast in broadcasts:
+            lineage = Lineage(
+                carrier.code,
+                bulletin.incident_id,
+                region,
+                Channel.BROADCAST,
+                broadcast.message_identifier,
+            )
+            order = WriteReplace(
+                bulletin_id=bulletin.bulletin_id,
+                alert_class=bulletin.alert_class,
+                area=_area(deployment, region),
+                broadcast=broadcast,
+                repetition_period_s=period_s,
+                number_of_broadcasts=number_of_broadcasts,
+                expires_at=bulletin.expires,
+            )
+            yield _planned(lineage, broadcast.language, broadcast.serial_number, order)
+
+
+def _submits(
+    deployment: Deployment,
+    bulletin: Bulletin,
+    carrier: CarrierProfile,
+    recipients: Sequence[Recipient],
+) -> Iterator[PlannedOrder]:
+    default = deployment.country.default_language
+    for region in bulletin.regions:
+        inside = [
+            recipient
+            for recipient in recipients
+            if deployment.regions.contains(region, recipient.region)
+        ]
+        lineage = Lineage(carrier.code, bulletin.incident_id, region, Channel.SMS, None)
+        for language, text in bulletin.texts.items():
+            numbers = [
+                recipient.number
+                for recipient in inside
+                if language
+                == (recipient.language if recipient.language in bulletin.texts else default)
+            ]
+            for start in range(0, len(numbers), CHUNK_RECIPIENTS_MAX):
+                order = Submit(
+                    bulletin_id=bulletin.bulletin_id,
+                    alert_class=bulletin.alert_class,
+                    area=_area(deployment, region),
+                    language=language,
+                    text=text,
+                    recipients=tuple(numbers[start : start + CHUNK_RECIPIENTS_MAX]),
+                    expires_at=bulletin.expires,
+                )
+                yield _planned(lineage, language, None, order)
+
+
+def _stops(
+    deployment: Deployment,
+    bulletin: Bulletin,
+    live: Sequence[LiveBroadcast],
+    orders: Sequence[PlannedOrder],
+) -> Iterator[PlannedOrder]:
+    """Stop what this bulletin does not replace: another area, class, language or message code."""
+    replaced = {
+        (planned.lineage, planned.serial_number.message_code)
+        for planned in orders
+        if planned.serial_number is not None
+    }
+    for broadcast in live:
+        if (broadcast.lineage, broadcast.serial_number.message_code) in replaced:
+            continue
+        identifier = broadcast.lineage.message_identifier
+        assert identifier is not None, "only broadcasts are live"  # noqa: S101 - our own invariant
+        order = Stop(
+            bulletin_id=bulletin.bulletin_id,
+            alert_class=bulletin.alert_class,
+            area=_area(deployment, broadcast.lineage.region),
+            message_identifier=identifier,
+            message_code=broadcast.serial_number.message_code,
+            expires_at=bulletin.expires,
+        )
+        yield _planned(broadcast.lineage, broadcast.language, broadcast.serial_number, order)
+
+
+def _planned(
+    lineage: Lineage, language: str, serial: SerialNumber | None, order: Order
+) -> PlannedOrder:
+    return PlannedOrder(
+        lineage=lineage,
+        language=language,
+        serial_number=serial,
+        is_stop=isinstance(order, Stop),
+        order=encode_order(order),
+        recipients=len(order.recipients) if isinstance(order, Submit) else 0,
+    )
+
+
+def _area(deployment: Deployment, code: str) -> Area:
+    return Area(code, dict(deployment.regions.get(code).name))

@@ -1,0 +1,102 @@
+"""Reports: what people and programs read about bulletins and their deliveries."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from cbgateway.domain.delivery import BulletinRecord, Delivery
+from cbgateway.domain.orders import Outcome
+from cbgateway.domain.ports import Transaction
+
+
+def bulletin_report(record: BulletinRecord, deliveries: Iterable[Delivery]) -> dict[str, Any]:
+    """Give one bulletin with everything that is known of it, ready for JSON."""
+    bulletin = record.bulletin
+    deliveries = tuple(deliveries)
+    decision = record.decision
+    return {
+        "bulletin": bulletin.bulletin_id,
+        "incident": bulletin.incident_id,
+        "number": bulletin.number,
+        "kind": bulletin.kind.value,
+        "message_type": bulletin.kind.message_type.value,
+        "state": record.state.value,
+        "mode": bulletin.mode.value,
+        "class": bulletin.alert_class,
+        "regions": list(bulletin.regions),
+        "texts": dict(bulletin.texts),
+        "sender": bulletin.sender,
+        "identifier": bulletin.identifier,
+        "sent": bulletin.sent.isoformat(),
+        "expires": bulletin.expires.isoformat(),
+        "next_update_at": None
+        if bulletin.next_update_at is None
+        else bulletin.next_update_at.isoformat(),
+        "references": [
+            {
+                "sender": reference.sender,
+                "identifier": reference.identifier,
+                "sent": reference.sent.isoformat(),
+            }
+            for reference in bulletin.references
+        ],
+        "submitted_by": record.submission.submitted_by,
+        "decided_by": None if decision is None else decision.decided_by,
+        "decided_at": None if decision is None else decision.decided_at.isoformat(),
+        "reason": None if decision is None else decision.reason or None,
+        "plan_hash": None if decision is None else decision.plan_hash or None,
+        "seals": {delivery.lineage.region: delivery.seal for delivery in deliveries},
+        "deliveries": [delivery_report(delivery) for delivery in deliveries],
+        "carriers": carrier_totals(deliveries),
+    }
+
+
+def delivery_report(delivery: Delivery) -> dict[str, Any]:
+    """Give one delivery with its evidence, ready for JSON."""
+    outcomes = Counter(delivery.outcomes)
+    serial = delivery.serial_number
+    return {
+        "delivery": delivery.delivery_id,
+        "carrier": delivery.lineage.peer_id,
+        "region": delivery.lineage.region,
+        "channel": delivery.lineage.channel.value,
+        "order": "stop" if delivery.is_stop else "send",
+        "language": delivery.language,
+        "message_identifier": delivery.lineage.message_identifier,
+        "serial_number": None if serial is None else f"{int(serial):04x}",
+        "state": delivery.state.value,
+        "attempts": delivery.attempts,
+        "peer_reference": delivery.peer_reference or None,
+        "recipients": delivery.recipients,
+        "accepted": outcomes[Outcome.ACCEPTED],
+        "refused": outcomes[Outcome.REFUSED],
+        "in_doubt": outcomes[Outcome.IN_DOUBT],
+        "reason": delivery.reason or None,
+        "updated_at": delivery.updated_at.isoformat(),
+    }
+
+
+def carrier_totals(deliveries: Iterable[Delivery]) -> dict[str, dict[str, int]]:
+    """Count deliveries by carrier and state."""
+    totals: dict[str, Counter[str]] = {}
+    for delivery in deliveries:
+        totals.setdefault(delivery.lineage.peer_id, Counter())[delivery.state.value] += 1
+    return {carrier: dict(counter) for carrier, counter in totals.items()}
+
+
+def incident_report(tx: Transaction, incident_id: str) -> dict[str, Any] | None:
+    """Give one incident with its bulletins; None when it is not known."""
+    incident = tx.incident(incident_id)
+    if incident is None:
+        return None
+    return {
+        "incident": incident.incident_id,
+        "carrier": incident.carrier,
+        "services": [service.value for service in incident.services],
+        "started_at": incident.started_at.isoformat(),
+        "state": incident.state.value,
+        "bulletins": [
+            bulletin_report(record, tx.deliveries(record.bulletin.bulletin_id))
+            for record in tx.bulletins(incident_id)
+        ],
+    }

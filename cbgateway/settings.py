@@ -1,0 +1,113 @@
+"""Settings of one gateway: what its home folder's cbgateway.toml says."""
+
+import difflib
+import stat
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.errors import InputError, KeyUnusableError
+
+FILE_NAME = "cbgateway.toml"
+PASSWORD_CHARACTERS_MAX = 8  # SMPP 3.4 5.2.2: nine octets with the final NUL
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CarrierSettings(_Settings):
+    """One carrier's peer: where it is, and who we are to it."""
+
+    mode: Mode
+    host: str = Field(min_length=1)
+    port: Annotated[int, Field(ge=1, le=65535)]
+    system_id: str = Field(min_length=1, max_length=15)
+    password_file: Path
+    reconnect_delay_max_s: Annotated[float, Field(gt=0)] | None = None
+    """Overrides the carrier profile, for peers that are near."""
+
+
+class Settings(_Settings):
+    """What cbgateway.toml holds; relative paths start at the home folder."""
+
+    mode: Mode
+    country: str
+    database: Path = Path("cbgateway.db")
+    keys: Path = Path("keys")
+    profiles: Path | None = None
+    carriers: dict[str, CarrierSettings]
+
+
+def load_settings(home: Path) -> Settings:
+    """Read a gateway's settings; paths come back absolute.
+
+    Raises:
+        InputError: there are none, or they say something that is not known here.
+    """
+    path = home / FILE_NAME
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        msg = f"no {path}; `cbgateway init --home {home}` makes a gateway there"
+        raise InputError(msg) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        msg = f"{path}: {error}"
+        raise InputError(msg) from error
+    try:
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        raise InputError(*(_problem(path, fault) for fault in error.errors())) from error
+    for code, carrier in settings.carriers.items():
+        if carrier.mode is not settings.mode:
+            msg = (
+                f"{path}: carriers.{code}.mode is {carrier.mode.value!r}, the gateway's is "
+                f"{settings.mode.value!r}; modes never mix"
+            )
+            raise InputError(msg)
+    return settings.model_copy(
+        update={
+            "database": home / settings.database,
+            "keys": home / settings.keys,
+            "profiles": None if settings.profiles is None else home / settings.profiles,
+            "carriers": {
+                code: carrier.model_copy(update={"password_file": home / carrier.password_file})
+                for code, carrier in settings.carriers.items()
+            },
+        }
+    )
+
+
+def read_password(path: Path) -> str:
+    """Read a secret from a file that nobody else can read.
+
+    Raises:
+        KeyUnusableError: it is missing, readable by others, empty, or too long for SMPP.
+    """
+    try:
+        mode = path.stat().st_mode
+        password = path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"password file {path}: {error}"
+        raise KeyUnusableError(msg) from error
+    if mode & OTHERS:
+        msg = f"password file {path} can be read by others; run: chmod 600 {path}"
+        raise KeyUnusableError(msg)
+    if not 1 <= len(password) <= PASSWORD_CHARACTERS_MAX:
+        msg = f"password file {path}: 1 to {PASSWORD_CHARACTERS_MAX} characters are possible"
+        raise KeyUnusableError(msg)
+    return password
+
+
+def _problem(path: Path, fault: Any) -> str:  # noqa: ANN401 - pydantic's fault record
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] != "extra_forbidden":
+        return f"{path}: {where}: {fault['msg']}"
+    known = {*Settings.model_fields, *CarrierSettings.model_fields}
+    near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{path}: {where}: unknown key{hint}"

@@ -1,0 +1,137 @@
+"""The seal: a region's signature over one bulletin as it goes out.
+
+It says what a phone, a newspaper or another gateway can compare with what it received: the hash
+of the text in each language, message identifier and serial number of each broadcast, the region,
+when it was sent and when it ends. ADR 0006 tells why it carries these claims inside.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cbgateway.domain.broadcast import Broadcast
+from cbgateway.domain.bulletin import Bulletin
+from cbgateway.domain.delivery import RegionKey
+from cbgateway.domain.errors import SignatureInvalidError
+from cbgateway.domain.orders import Order, Stop, Submit, WriteReplace
+from cbgateway.signing.canonical import canonical, encode_base64url
+from cbgateway.signing.jws import sign_compact, verify_compact
+from cbgateway.signing.keys import SigningKey
+
+CONTENT = "cbgateway-seal-1"
+
+
+def text_digest(text: str) -> str:
+    """Give the SHA-256 of a text in UTF-8, in base64url."""
+    return encode_base64url(hashlib.sha256(text.encode()).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What a seal says once its signature has been checked.
+
+    Attributes:
+        text_digests: language to `text_digest`.
+        broadcasts: language to message identifier and serial number.
+        key_id: the region's key that signed.
+    """
+
+    bulletin_id: str
+    region: str
+    kind: str
+    mode: str
+    sent: datetime
+    expires: datetime
+    text_digests: dict[str, str]
+    broadcasts: dict[str, tuple[int, int]]
+    key_id: str
+
+
+def make_seal(
+    bulletin: Bulletin, region: str, broadcasts: Iterable[Broadcast], key: SigningKey
+) -> str:
+    """Seal a bulletin for one region."""
+    claims = {
+        "broadcasts": {
+            broadcast.language: [broadcast.message_identifier, int(broadcast.serial_number)]
+            for broadcast in broadcasts
+        },
+        "bulletin": bulletin.bulletin_id,
+        "expires": _written(bulletin.expires),
+        "kind": bulletin.kind.value,
+        "mode": bulletin.mode.value,
+        "region": region,
+        "sent": _written(bulletin.sent),
+        "texts": {language: text_digest(text) for language, text in bulletin.texts.items()},
+    }
+    return sign_compact(canonical(claims), key, content=CONTENT)
+
+
+def open_seal(seal: str, keys: Iterable[RegionKey]) -> Seal:
+    """Check a seal's signature and read what it says.
+
+    Raises:
+        SignatureInvalidError: no key of the region that it names made it.
+    """
+    by_id = {key.key_id: key for key in keys}
+
+    def lookup(key_id: str) -> bytes | None:
+        return by_id[key_id].public_key if key_id in by_id else None
+
+    payload, key_id = verify_compact(seal, lookup, content=CONTENT)
+    claims = json.loads(payload)
+    if claims["region"] != by_id[key_id].region:
+        msg = f"key {key_id} belongs to region {by_id[key_id].region}, not {claims['region']}"
+        raise SignatureInvalidError(msg)
+    return Seal(
+        bulletin_id=claims["bulletin"],
+        region=claims["region"],
+        kind=claims["kind"],
+        mode=claims["mode"],
+        sent=datetime.fromisoformat(claims["sent"]),
+        expires=datetime.fromisoformat(claims["expires"]),
+        text_digests=claims["texts"],
+        broadcasts={
+            language: (identifier, serial)
+            for language, (identifier, serial) in claims["broadcasts"].items()
+        },
+        key_id=key_id,
+    )
+
+
+def check_seal(order: Order, seal: Seal) -> None:
+    """Refuse to send an order that is not what its region sealed.
+
+    Raises:
+        SignatureInvalidError: text, serial number, region, bulletin or expiry differ.
+    """
+    differs = [
+        name
+        for name, sealed, ordered in (
+            ("bulletin", seal.bulletin_id, order.bulletin_id),
+            ("region", seal.region, order.area.code),
+            ("expiry", seal.expires, order.expires_at),
+        )
+        if sealed != ordered
+    ]
+    match order:
+        case WriteReplace(broadcast=broadcast):
+            if seal.text_digests.get(broadcast.language) != text_digest(broadcast.text):
+                differs.append("text")
+            numbers = (broadcast.message_identifier, int(broadcast.serial_number))
+            if seal.broadcasts.get(broadcast.language) != numbers:
+                differs.append("serial number")
+        case Submit(language=language, text=text):
+            if seal.text_digests.get(language) != text_digest(text):
+                differs.append("text")
+        case Stop():
+            pass  # nothing in it is shown to anybody
+    if differs:
+        msg = f"the order differs from what region {seal.region} sealed: {', '.join(differs)}"
+        raise SignatureInvalidError(msg)
+
+
+def _written(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat()
