@@ -1,13 +1,12 @@
 """The composition root: the only place that knows every module and joins them."""
 
-import asyncio
 import fcntl
 import json
 import os
 import random
 import secrets
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,19 +17,19 @@ from loguru import logger
 
 from cbgateway.carriers.registry import make_link
 from cbgateway.codec import cbs
-from cbgateway.domain.bulletin import BulletinState, Mode, Person
+from cbgateway.codec.dcs import choose_dcs
+from cbgateway.domain.bulletin import Mode, Person
 from cbgateway.domain.delivery import BulletinRecord, Recipient, RegionKey
 from cbgateway.domain.errors import (
     EncodeError,
     InputError,
-    KeyUnusableError,
     StoreError,
     UnknownNameError,
 )
 from cbgateway.domain.ports import CarrierLink, Clock
 from cbgateway.interfaces.recipients import parse_recipients
 from cbgateway.interfaces.schema import parse_bulletin
-from cbgateway.profiles.loader import Profiles, check_profiles, load_profiles
+from cbgateway.profiles.loader import Profiles, load_profiles
 from cbgateway.service import approval, intake
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
@@ -39,7 +38,6 @@ from cbgateway.signing.canonical import canonical, encode_base64url
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
 from cbgateway.storage.sqlite import SqliteStore
-
 
 SMPP_PORT = 2775
 """The customary port; a new gateway's carriers get this one and those after it."""
@@ -55,7 +53,7 @@ class SystemClock:
 
 def can_encode(text: str, dcs: int | str, language: str) -> str | None:
     """Say why a text cannot go on air in a coding; None when it can."""
-    from_dcs = cbs.choose_dcs(text, language) if dcs == "auto" else int(dcs)
+    from_dcs = choose_dcs(text, language) if dcs == "auto" else int(dcs)
     try:
         cbs.paginate(text, dcs=from_dcs, language=language)
     except EncodeError as error:
@@ -149,7 +147,7 @@ class Gateway:
             for code in regions
         }
 
-    def add_person(  # noqa: PLR0913 - a person is that many facts
+    def add_person(
         self,
         name: str,
         *,
@@ -281,8 +279,7 @@ def load_checked_profiles(root: Path | None) -> Profiles:
     Raises:
         ProfileError: with every problem found, by file and key.
     """
-    check_profiles(root, can_encode)
-    return load_profiles(root)
+    return load_profiles(root, can_encode)
 
 
 def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:

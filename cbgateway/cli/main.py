@@ -36,7 +36,7 @@ def _version(value: bool) -> None:  # noqa: FBT001 - an option's callback
 def main(
     *,
     version: bool = typer.Option(
-        False,  # noqa: FBT003 - an option's default
+        False,
         "--version",
         callback=_version,
         is_eager=True,

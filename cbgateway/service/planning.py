@@ -298,4 +298,4 @@ def _planned(
 
 
 def _area(deployment: Deployment, code: str) -> Area:
-    return Area(code, dict(deployment.regions.get(code).name))
+    return Area(code, dict(deployment.regions[code].name))

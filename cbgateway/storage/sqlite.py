@@ -128,12 +128,12 @@ class SqliteStore:
     def read(self) -> Iterator[Transaction]:
         """Read one consistent state; see `domain.ports.Store`."""
         with self._lock:
-            self._connection.pragma("query_only", True)  # noqa: FBT003 - a pragma's value
+            self._connection.pragma("query_only", True)
             try:
                 with _transaction(self._connection, "DEFERRED"):
                     yield SqliteTransaction(self._connection)
             finally:
-                self._connection.pragma("query_only", False)  # noqa: FBT003 - a pragma's value
+                self._connection.pragma("query_only", False)
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """Write from an event loop, in one commit with what others write at the same time."""
@@ -268,5 +268,5 @@ def _connect(path: Path, *, create: bool = False) -> apsw.Connection:
             f"synchronous is {synchronous}; it needs a local disk"
         )
         raise StoreError(msg)
-    connection.pragma("foreign_keys", True)  # noqa: FBT003 - a pragma's value
+    connection.pragma("foreign_keys", True)
     return connection

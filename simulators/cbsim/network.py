@@ -160,7 +160,7 @@ def load_phones(
     return phones
 
 
-def make_phones(  # noqa: PLR0913 - a population is that many facts
+def make_phones(
     count: int,
     *,
     regions: tuple[str, ...],

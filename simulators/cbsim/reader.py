@@ -14,7 +14,23 @@ BASIC = (
 EXTENSION = dict(zip(b"\x0a\x14\x28\x29\x2f\x3c\x3d\x3e\x40\x65", "\f^{}\\[~]|€", strict=True))
 ESCAPE = 0x1B
 
-LANGUAGES_OF_GROUP_0 = "de en it fr es nl sv da pt fi no el tr hu pl".split()
+LANGUAGES_OF_GROUP_0 = [
+    "de",
+    "en",
+    "it",
+    "fr",
+    "es",
+    "nl",
+    "sv",
+    "da",
+    "pt",
+    "fi",
+    "no",
+    "el",
+    "tr",
+    "hu",
+    "pl",
+]
 
 GSM_PAGE_OCTETS = 88
 GSM_HEADER_OCTETS = 6

@@ -1,0 +1,200 @@
+"""Rules that reach across keys and files of profiles."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from cbgateway.profiles.models import CarrierProfile, CountryProfile
+from cbgateway.profiles.regions import RegionsFile, Ring
+from cbgateway.profiles.templates import Template
+
+RING_POINTS_MIN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        file: relative to the profiles folder.
+        key: dotted; empty when the file as a whole is meant.
+    """
+
+    file: str
+    key: str
+    problem: str
+
+    def __str__(self) -> str:
+        """Name file, key and problem in one line."""
+        return (
+            f"{self.file}: {self.key}: {self.problem}"
+            if self.key
+            else f"{self.file}: {self.problem}"
+        )
+
+
+def check_country(file: str, country: CountryProfile) -> Iterator[Problem]:
+    """Find what a country says twice, or of something that is not there."""
+    yield from _check_name(file, country.code)
+    if country.default_class not in country.classes:
+        problem = f"{country.default_class!r} is no class; {_known(country.classes)}"
+        yield Problem(file, "default_class", problem)
+    if country.default_language not in country.languages:
+        problem = f"{country.default_language!r} is no language; {_known(country.languages)}"
+        yield Problem(file, "default_language", problem)
+    needs_twin = any(rules.channel == "twin" for rules in country.languages.values())
+    taken: dict[int, str] = {}
+    for name, alert_class in country.classes.items():
+        twin = alert_class.twin_message_identifier
+        if needs_twin and twin is None:
+            key = f"classes.{name}.twin_message_identifier"
+            yield Problem(file, key, "is missing, and a language uses the twin channel")
+        for key, identifier in (
+            ("message_identifier", alert_class.message_identifier),
+            ("twin_message_identifier", twin),
+        ):
+            where = f"classes.{name}.{key}"
+            if identifier in taken:
+                yield Problem(file, where, f"{identifier} is that of {taken[identifier]} already")
+            elif identifier is not None:
+                taken[identifier] = where
+
+
+def check_regions(
+    file: str,
+    regions: RegionsFile,
+    polygons: Mapping[str, tuple[Ring, ...]],
+    countries: Mapping[str, CountryProfile],
+) -> Iterator[Problem]:
+    """Find regions without a place in the tree, without a name, or with a broken outline."""
+    yield from _check_name(file, regions.country)
+    codes = [region.code for region in regions.regions]
+    country = countries.get(regions.country)
+    if country is None:
+        yield Problem(file, "country", f"{regions.country!r} is no country; {_known(countries)}")
+        return
+    if country.root_region not in codes:
+        yield Problem(file, "regions", f"the root region {country.root_region!r} is missing")
+    parents = {region.code: region.parent for region in regions.regions}
+    for index, region in enumerate(regions.regions):
+        key = f"regions.{index}"
+        if codes.index(region.code) != index:
+            yield Problem(file, f"{key}.code", f"{region.code!r} stands there twice")
+        if not _reaches(region.code, country.root_region, parents):
+            problem = f"{region.code!r} does not lie inside {country.root_region!r}"
+            yield Problem(file, f"{key}.parent", problem)
+        for language in country.languages:
+            if language not in region.name:
+                yield Problem(file, f"{key}.name", f"{region.code!r} has no name in {language!r}")
+        for ring in polygons.get(region.code, ()):
+            if len(ring) < RING_POINTS_MIN or ring[0] != ring[-1]:
+                problem = f"a ring of {region.code!r} is not closed"
+                yield Problem(file, "outlines", problem)
+    for code in polygons:
+        if code not in codes:
+            yield Problem(file, "outlines", f"an outline of {code!r}, which is no region")
+
+
+def check_carrier(
+    file: str, carrier: CarrierProfile, countries: Mapping[str, CountryProfile]
+) -> Iterator[Problem]:
+    """Find what a carrier says of classes and numbers that its country does not have."""
+    yield from _check_name(file, carrier.code)
+    country = countries.get(carrier.country)
+    if country is None:
+        yield Problem(file, "country", f"{carrier.country!r} is no country; {_known(countries)}")
+        return
+    for plmn in carrier.plmns:
+        if not plmn.startswith(country.mcc):
+            yield Problem(file, "plmns", f"{plmn} does not begin with the MCC {country.mcc}")
+    smpp = carrier.smpp
+    for name in country.classes:
+        if not carrier.routes.get(name):
+            yield Problem(file, f"routes.{name}", "is missing: this class would reach nobody")
+        elif "broadcast" in carrier.routes[name] and name not in smpp.broadcast.classes:
+            yield Problem(file, f"smpp.broadcast.classes.{name}", "is missing, and routed")
+    for key, names in (
+        ("routes", carrier.routes),
+        ("smpp.broadcast.classes", smpp.broadcast.classes),
+    ):
+        for name in names:
+            if name not in country.classes:
+                problem = f"{name!r} is no class; {_known(country.classes)}"
+                yield Problem(file, f"{key}.{name}", problem)
+    if any("broadcast" in route for route in carrier.routes.values()) and smpp.version != "5.0":
+        yield Problem(file, "smpp.version", "broadcasts need version 5.0")
+    if smpp.reconnect_delay_min_s > smpp.reconnect_delay_max_s:
+        yield Problem(file, "smpp.reconnect_delay_min_s", "is longer than reconnect_delay_max_s")
+    if smpp.broadcast.payload == "pages" and smpp.vendor_tlvs.data_coding_scheme is None:
+        problem = "is needed with payload pages, or nobody could read them"
+        yield Problem(file, "smpp.vendor_tlvs.data_coding_scheme", problem)
+    tags = [tag for _, tag in smpp.vendor_tlvs if tag is not None]
+    if len(set(tags)) != len(tags):
+        yield Problem(file, "smpp.vendor_tlvs", "the same tag stands there twice")
+
+
+def check_template(
+    file: str,
+    template: Template,
+    countries: Mapping[str, CountryProfile],
+    can_encode: Callable[[str, int | str, str], str | None],
+) -> Iterator[Problem]:
+    """Find slots that do not exist, and prove that the longest rendering fits and can be encoded."""
+    yield from _check_name(file, template.code)
+    country = countries.get(template.country)
+    if country is None:
+        yield Problem(file, "country", f"{template.country!r} is no country; {_known(countries)}")
+        return
+    for language in country.languages:
+        for name, slot in template.slots.items():
+            if slot.type == "choice":
+                for option, texts in slot.options.items():
+                    if language not in texts:
+                        key = f"slots.{name}.options.{option}"
+                        yield Problem(file, key, f"has no text in {language!r}")
+    shortest = min(alert_class.characters_max for alert_class in country.classes.values())
+    for language in country.languages:
+        of_language = [text for text in template.texts if text.language == language]
+        if not any(text.characters_max <= shortest for text in of_language):
+            problem = f"no text in {language!r} for {shortest} characters, the shortest class"
+            yield Problem(file, "texts", problem)
+    for index, text in enumerate(template.texts):
+        key = f"texts.{index}"
+        rules = country.languages.get(text.language)
+        if rules is None:
+            problem = f"{text.language!r} is no language; {_known(country.languages)}"
+            yield Problem(file, f"{key}.language", problem)
+            continue
+        unknown = sorted(text.placeholders - set(template.slots))
+        if unknown:
+            yield Problem(file, f"{key}.text", f"unknown slot {unknown[0]!r}")
+            continue
+        try:
+            longest = template.longest(text)
+        except KeyError:
+            continue  # a choice without this language; named above
+        if len(longest) > text.characters_max:
+            problem = f"can become {len(longest)} characters, its budget is {text.characters_max}"
+            yield Problem(file, f"{key}.text", problem)
+        problem_or_none = can_encode(longest, rules.dcs, text.language)
+        if problem_or_none:
+            yield Problem(file, f"{key}.text", problem_or_none)
+
+
+def _check_name(file: str, code: str) -> Iterator[Problem]:
+    if PurePosixPath(file).stem != code:
+        yield Problem(file, "code", f"{code!r} belongs into {code}.toml")
+
+
+def _reaches(code: str, root: str, parents: Mapping[str, str | None]) -> bool:
+    """Tell whether going up from a region ends at the root, without going round in circles."""
+    at: str | None = code
+    for _ in range(len(parents) + 1):
+        if at == root:
+            return parents[root] is None
+        at = parents.get(at) if at is not None else None
+    return False
+
+
+def _known(names: Mapping[str, object]) -> str:
+    return f"known: {', '.join(names)}"

@@ -1,0 +1,215 @@
+"""The shape of country and carrier profiles; what a file says beyond it is refused."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from cbgateway.domain.broadcast import GeographicalScope
+from cbgateway.domain.bulletin import BulletinKind
+
+PWS_MIN = 4352
+PWS_MAX = 6399
+VENDOR_TAG_MIN = 0x1400
+VENDOR_TAG_MAX = 0x3FFF
+SMPP_WINDOW_MAX = 10_000
+
+Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$")]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+Names = Annotated[dict[Language, Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+Octet = Annotated[int, Field(ge=0, le=255)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+def _in_pws_range(value: int) -> int:
+    if not PWS_MIN <= value <= PWS_MAX:
+        msg = f"{value} is not in the public warning range {PWS_MIN}..{PWS_MAX}"
+        raise ValueError(msg)
+    return value
+
+
+MessageIdentifier = Annotated[int, AfterValidator(_in_pws_range)]
+"""What phones treat as a public warning (TS 23.041 9.4.1.2.2)."""
+
+
+class Model(BaseModel):
+    """Refuses unknown keys and values of the wrong type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LanguageRules(Model):
+    """How a country's texts in one language go on air.
+
+    Attributes:
+        dcs: data coding scheme, or ``auto`` to choose by the text.
+        channel: the class's message identifier, or its additional-language twin.
+    """
+
+    dcs: Octet | Literal["auto"]
+    channel: Literal["base", "twin"]
+
+
+class BulletinLimit(Model):
+    """A region's budget for one class: a token bucket."""
+
+    capacity: Annotated[int, Field(ge=1, le=1000)]
+    refill_per_hour: Annotated[float, Field(gt=0, le=3600)]
+
+
+class AlertClass(Model):
+    """What a country calls a level.
+
+    Attributes:
+        rank: 1 is the highest.
+        characters_max: of a text, in any language.
+    """
+
+    name: Names
+    rank: Annotated[int, Field(ge=1, le=100)]
+    message_identifier: MessageIdentifier
+    twin_message_identifier: MessageIdentifier | None = None
+    characters_max: Annotated[int, Field(ge=1, le=1395)]
+    repetition_period_s: Annotated[int, Field(ge=1, le=4095)]
+    limit: BulletinLimit
+    exempt_from_limit: bool = False
+
+
+class CountryProfile(Model):
+    """The rules of one country.
+
+    Attributes:
+        duplicate_window_s: how long phones remember what they have shown.
+        message_expiry_max_s: no bulletin stands longer.
+        all_clear_expiry_s: nor a restored one longer than this.
+        exempt_kinds: kinds of bulletin that need no budget.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    code: Code
+    mcc: Annotated[str, Field(pattern=r"^[0-9]{3}$")]
+    name: Names
+    root_region: Code
+    default_language: Language
+    default_class: str
+    geographical_scope_name: Literal["cell_immediate", "plmn", "area", "cell"] = Field(
+        alias="geographical_scope"
+    )
+    duplicate_window_s: Annotated[int, Field(ge=0, le=604_800)]
+    message_expiry_max_s: Annotated[int, Field(ge=60, le=604_800)]
+    all_clear_expiry_s: Annotated[int, Field(ge=60, le=86_400)]
+    exempt_kinds: tuple[BulletinKind, ...]
+    languages: Annotated[dict[Language, LanguageRules], Field(min_length=1)]
+    classes: Annotated[dict[Code, AlertClass], Field(min_length=1)]
+
+    @property
+    def geographical_scope(self) -> GeographicalScope:
+        """Where two broadcasts with one serial number are the same one."""
+        return GeographicalScope[self.geographical_scope_name.upper()]
+
+
+class AddressRules(Model):
+    """A source address (SMPP 5.0 4.7.1)."""
+
+    ton: Octet
+    npi: Octet
+    address: Annotated[str, Field(pattern=r"^[ -~]{0,20}$")]
+
+
+class DestinationRules(Model):
+    """What subscriber numbers are marked as."""
+
+    ton: Octet
+    npi: Octet
+
+
+class SmsRules(Model):
+    """How short messages go out."""
+
+    service_type: Annotated[str, Field(pattern=r"^[ -~]{0,5}$")]
+    segmentation: Literal["udh8", "udh16", "sar", "payload"]
+    registered_delivery: Octet
+
+
+class BroadcastClass(Model):
+    """How one alert class shows in a broadcast_sm.
+
+    Attributes:
+        content_service: low 16 bits of broadcast_content_type.
+        message_class: broadcast_message_class.
+        priority_flag: 0 normal, 1 immediate, 2 high, 4 background (GSM CBS).
+    """
+
+    content_service: Annotated[int, Field(ge=0, le=0xFFFF)]
+    message_class: Annotated[int, Field(ge=0, le=3)]
+    priority_flag: Annotated[int, Field(ge=0, le=4)]
+
+
+class BroadcastRules(Model):
+    """How broadcasts go out.
+
+    Attributes:
+        payload: ``text`` has the message centre make the pages, ``pages`` sends them ready.
+        area_alias: by what name the message centre knows regions.
+        network_type: high octet of broadcast_content_type; 1 is GSM.
+    """
+
+    service_type: Annotated[str, Field(pattern=r"^[ -~]{0,5}$")]
+    payload: Literal["text", "pages"]
+    area_alias: Literal["code", "name_en"]
+    network_type: Annotated[int, Field(ge=0, le=3)]
+    classes: dict[Code, BroadcastClass]
+
+
+VendorTag = Annotated[int, Field(ge=VENDOR_TAG_MIN, le=VENDOR_TAG_MAX)]
+
+
+class VendorTlvs(Model):
+    """Where a message centre takes what SMPP has no field for; None where it does not."""
+
+    seal: VendorTag | None = None
+    message_identifier: VendorTag | None = None
+    serial_number: VendorTag | None = None
+    data_coding_scheme: VendorTag | None = None
+
+
+class SmppProfile(Model):
+    """How a carrier's message centre is spoken to.
+
+    Attributes:
+        window_requests_max: requests in flight on one bind.
+    """
+
+    version: Literal["3.4", "5.0"]
+    bind: Literal["transmitter", "transceiver"]
+    system_type: Annotated[str, Field(pattern=r"^[ -~]{0,12}$")]
+    source: AddressRules
+    destination: DestinationRules
+    window_requests_max: Annotated[int, Field(ge=1, le=SMPP_WINDOW_MAX)]
+    response_timeout_s: Seconds
+    bind_timeout_s: Seconds
+    enquire_link_interval_s: Seconds
+    reconnect_delay_min_s: Seconds
+    reconnect_delay_max_s: Seconds
+    sms: SmsRules
+    broadcast: BroadcastRules
+    vendor_tlvs: VendorTlvs
+
+
+class CarrierProfile(Model):
+    """The limits and quirks of one operator; where it is, and who we are to it, is not here.
+
+    Attributes:
+        routes: by alert class, the ways a bulletin takes.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    code: Code
+    country: Code
+    name: Names
+    plmns: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[0-9]{5,6}$")], ...], Field(min_length=1)
+    ]
+    interface: Literal["smpp"]
+    routes: Mapping[Code, tuple[Literal["broadcast", "sms"], ...]]
+    smpp: SmppProfile

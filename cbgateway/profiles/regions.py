@@ -1,0 +1,81 @@
+"""Regions: a tree of areas with names and outlines."""
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import Field
+
+from cbgateway.profiles.models import Code, Model, Names
+
+Ring = tuple[tuple[float, float], ...]
+"""A closed line of longitude and latitude in degrees, WGS 84."""
+
+
+class RegionProfile(Model):
+    """One area.
+
+    Attributes:
+        code: ISO 3166-2, or the country's own.
+        national_code: what the country's administration calls it, where that differs.
+        parent: the area around it; None for the whole country.
+    """
+
+    code: Code
+    name: Names
+    national_code: str | None = None
+    parent: Code | None = None
+
+
+class RegionsFile(Model):
+    """What a regions file holds."""
+
+    schema_version: int = Field(alias="schema", ge=1, le=1)
+    country: Code
+    outlines: str | None = None
+    regions: tuple[RegionProfile, ...] = Field(min_length=1)
+
+
+class Regions(Mapping[str, RegionProfile]):
+    """The regions of one country, by code."""
+
+    def __init__(
+        self, regions: tuple[RegionProfile, ...], polygons: Mapping[str, tuple[Ring, ...]]
+    ) -> None:
+        """Make the tree.
+
+        Args:
+            regions: parents may stand anywhere.
+            polygons: rings by code; a region without an entry has no outline.
+        """
+        self._regions = {region.code: region for region in regions}
+        self.polygons = polygons
+
+    def __getitem__(self, code: str) -> RegionProfile:
+        """Find a region."""
+        return self._regions[code]
+
+    def __iter__(self) -> Iterator[str]:
+        """Give the codes."""
+        return iter(self._regions)
+
+    def __len__(self) -> int:
+        """Count the regions."""
+        return len(self._regions)
+
+    def children(self, code: str) -> tuple[str, ...]:
+        """Give the codes of the regions right inside one."""
+        return tuple(one.code for one in self._regions.values() if one.parent == code)
+
+    def leaves(self, code: str) -> tuple[str, ...]:
+        """Give the codes of the smallest regions inside one; itself when nothing is inside."""
+        children = self.children(code)
+        if not children:
+            return (code,)
+        return tuple(leaf for child in children for leaf in self.leaves(child))
+
+    def contains(self, outer: str, inner: str) -> bool:
+        """Tell whether `inner` is `outer`, or lies inside it."""
+        at: str | None = inner
+        while at is not None and at != outer:
+            region = self._regions.get(at)
+            at = None if region is None else region.parent
+        return at is not None

@@ -1,0 +1,5 @@
+"""Run the simulators with `python -m cbsim`."""
+
+from cbsim.cli import run
+
+run()
