@@ -397,7 +397,7 @@ def configure_logging(mode: Mode) -> None:
     logger.configure(extra={"mode": mode.value})
 
 
-def _write_json(message: "loguru.Message") -> None:
+def _write_json(message: Any) -> None:  # noqa: ANN401 - loguru's record has no public type
     record = message.record
     line = {
         "at": record["time"].astimezone(UTC).isoformat(),

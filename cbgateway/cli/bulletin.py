@@ -45,7 +45,7 @@ POLL_S = 0.2
 )
 @reports_errors
 def submit(
-    file: Annotated[Path, typer.Argument(help="Bulletin document (JSON); - for standard input.")],
+    file: Annotated[Path, typer.Argument(help="Bulletin (JSON); - for standard input.")],
     *,
     key: KeyFile,
     home: Home = DEFAULT_HOME,

@@ -25,7 +25,7 @@ _SEGMENTATIONS = {8: smpp_text.Segmentation.UDH8, 16: smpp_text.Segmentation.UDH
 @encode_app.command(
     "cbs",
     epilog=examples(
-        'cbgateway encode cbs --text "KT 통신 장애" --dcs 0x48 --message-id 4372 --serial 5235 --json',
+        'cbgateway encode cbs --text "KT 통신 장애" --message-id 4372 --serial 5235 --json',
         'cbgateway encode cbs --text "KT outage" --language en',
     ),
 )

@@ -72,7 +72,7 @@ def exit_code(error: GatewayError) -> int:
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """End a command with one clear line, or a problem document under --json, instead of a traceback."""
+    """End a command with one clear line, or a problem document under --json."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:

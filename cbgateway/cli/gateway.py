@@ -81,7 +81,7 @@ def init(
 
 @reports_errors
 def serve(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Send what is approved, until stopped with Ctrl-C or SIGTERM. Logs are JSON lines on stderr."""
+    """Send what is approved, until stopped with Ctrl-C or SIGTERM; logs go to stderr as JSON."""
     with Gateway.open(Path(home)) as gateway:
         configure_logging(gateway.settings.mode)
         carriers = ", ".join(gateway.settings.carriers)

@@ -8,7 +8,7 @@ from cbgateway.cli import bulletin, codec, demo, gateway, incident, keys, profil
 app = typer.Typer(
     name="cbgateway",
     help="Tell people when a network fails: outage bulletins over cell broadcast and SMS.",
-    epilog="Exit codes: 0 done, 2 usage or input, 3 refused by a rule, 4 carrier, 5 signature or key.",
+    epilog="Exit codes: 0 done, 2 usage or input, 3 refused by a rule, 4 carrier, 5 signature.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -18,6 +18,29 @@ from cbgateway.domain.broadcast import (
 )
 from cbgateway.domain.errors import DecodeError, EncodeError, TooManyPagesError
 
+__all__ = [
+    "GSM_PAGE_OCTETS",
+    "PAGE_OCTETS",
+    "EtwsPrimary",
+    "GsmPage",
+    "Page",
+    "Reading",
+    "WarningType",
+    "decode_cb_data",
+    "decode_etws_primary",
+    "decode_gsm_page",
+    "decode_serial_number",
+    "decode_warning_type",
+    "encode_cb_data",
+    "encode_etws_primary",
+    "encode_gsm_page",
+    "encode_serial_number",
+    "encode_warning_type",
+    "etws_serial_number",
+    "paginate",
+    "read_pages",
+]
+
 PAGE_SEPTETS = 93
 assert PAGE_OCTETS * 8 - PAGE_SEPTETS * 7 == 5  # noqa: S101, PLR2004 - spare bits of every page
 GSM_PAGE_OCTETS = 88

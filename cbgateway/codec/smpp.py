@@ -418,8 +418,8 @@ def _read_tlvs(octets: bytes, offset: int) -> tuple[Tlv, ...]:
             problem = f"says {length} octets, {len(octets) - offset - 4} are left"
             raise _tlv_error(tag_name(tag), problem, offset)
         tlv = Tlv(tag, octets[offset + 4 : end])
-        if problem := _tlv_problem(tlv, seen):
-            raise _tlv_error(tlv.name, problem, offset, Status.ESME_RINVTLVLEN)
+        if found := _tlv_problem(tlv, seen):
+            raise _tlv_error(tlv.name, found, offset, Status.ESME_RINVTLVLEN)
         seen.add(tag)
         tlvs.append(tlv)
         offset = end

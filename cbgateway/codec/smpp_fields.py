@@ -1,4 +1,4 @@
-"""The kinds of mandatory fields in SMPP bodies: how each is read, written and named (SMPP 5.0 3.1)."""
+"""The kinds of fields in SMPP bodies: how each is read, written and named (SMPP 5.0 3.1)."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -225,7 +225,7 @@ class _Bind(Body):
     addr_ton: int = 0
     addr_npi: int = 0
     address_range: str = ""
-    LAYOUT = _BIND
+    LAYOUT: ClassVar[Mapping[str, Field]] = _BIND
 
 
 class BindReceiver(_Bind):
@@ -252,7 +252,7 @@ class BindTransceiver(_Bind):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _BindResp(Body):
     system_id: str = ""
-    LAYOUT = {"system_id": _SYSTEM_ID}
+    LAYOUT: ClassVar[Mapping[str, Field]] = {"system_id": _SYSTEM_ID}
 
 
 class BindReceiverResp(_BindResp):
@@ -283,7 +283,10 @@ class Outbind(Body):
     COMMAND_ID = CommandId.OUTBIND
     system_id: str = ""
     password: str = field(default="", repr=False)
-    LAYOUT = {"system_id": _BIND["system_id"], "password": _BIND["password"]}
+    LAYOUT: ClassVar[Mapping[str, Field]] = {
+        "system_id": _BIND["system_id"],
+        "password": _BIND["password"],
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +304,7 @@ class _Message(Body):
     data_coding: int = 0
     sm_default_msg_id: int = 0
     short_message: bytes = b""
-    LAYOUT = _MESSAGE
+    LAYOUT: ClassVar[Mapping[str, Field]] = _MESSAGE
 
 
 class SubmitSm(_Message):
@@ -321,7 +324,7 @@ class DeliverSm(_Message):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MessageIdBody(Body):
     message_id: str = ""
-    LAYOUT = {"message_id": _MESSAGE_ID}
+    LAYOUT: ClassVar[Mapping[str, Field]] = {"message_id": _MESSAGE_ID}
 
 
 class SubmitSmResp(_MessageIdBody):
@@ -370,7 +373,7 @@ class DataSm(Body):
     esm_class: int = 0
     registered_delivery: int = 0
     data_coding: int = 0
-    LAYOUT = {
+    LAYOUT: ClassVar[Mapping[str, Field]] = {
         "service_type": _SERVICE_TYPE,
         "source": AddressField(LONG_ADDRESS_OCTETS_MAX, Status.ESME_RINVSRCADR),
         "destination": AddressField(LONG_ADDRESS_OCTETS_MAX, Status.ESME_RINVDSTADR),
@@ -387,7 +390,7 @@ class QuerySm(Body):
     COMMAND_ID = CommandId.QUERY_SM
     message_id: str = ""
     source: Address = NO_ADDRESS
-    LAYOUT = {"message_id": _MESSAGE_ID, "source": _SOURCE}
+    LAYOUT: ClassVar[Mapping[str, Field]] = {"message_id": _MESSAGE_ID, "source": _SOURCE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -399,7 +402,7 @@ class QuerySmResp(Body):
     final_date: str = ""
     message_state: int = MessageState.UNKNOWN
     error_code: int = 0
-    LAYOUT = {
+    LAYOUT: ClassVar[Mapping[str, Field]] = {
         "message_id": _MESSAGE_ID,
         "final_date": Time(Status.ESME_RQUERYFAIL),
         "message_state": _OCTET,
@@ -416,7 +419,7 @@ class CancelSm(Body):
     message_id: str = ""
     source: Address = NO_ADDRESS
     destination: Address = NO_ADDRESS
-    LAYOUT = {
+    LAYOUT: ClassVar[Mapping[str, Field]] = {
         "service_type": _SERVICE_TYPE,
         "message_id": _MESSAGE_ID,
         "source": _SOURCE,
@@ -436,7 +439,7 @@ class ReplaceSm(Body):
     registered_delivery: int = 0
     sm_default_msg_id: int = 0
     short_message: bytes = b""
-    LAYOUT = {
+    LAYOUT: ClassVar[Mapping[str, Field]] = {
         "message_id": _MESSAGE_ID,
         "source": _SOURCE,
         "schedule_delivery_time": _SCHEDULE,
@@ -454,7 +457,7 @@ class AlertNotification(Body):
     COMMAND_ID = CommandId.ALERT_NOTIFICATION
     source: Address = NO_ADDRESS
     esme: Address = NO_ADDRESS
-    LAYOUT = {
+    LAYOUT: ClassVar[Mapping[str, Field]] = {
         "source": AddressField(LONG_ADDRESS_OCTETS_MAX, Status.ESME_RINVSRCADR),
         "esme": AddressField(LONG_ADDRESS_OCTETS_MAX, Status.ESME_RINVDSTADR),
     }
@@ -474,7 +477,7 @@ class BroadcastSm(Body):
     replace_if_present_flag: int = 0
     data_coding: int = 0
     sm_default_msg_id: int = 0
-    LAYOUT = {
+    LAYOUT: ClassVar[Mapping[str, Field]] = {
         "service_type": _SERVICE_TYPE,
         "source": _SOURCE,
         "message_id": _MESSAGE_ID,
@@ -494,7 +497,7 @@ class QueryBroadcastSm(Body):
     COMMAND_ID = CommandId.QUERY_BROADCAST_SM
     message_id: str = ""
     source: Address = NO_ADDRESS
-    LAYOUT = {"message_id": _MESSAGE_ID, "source": _SOURCE}
+    LAYOUT: ClassVar[Mapping[str, Field]] = {"message_id": _MESSAGE_ID, "source": _SOURCE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -505,7 +508,11 @@ class CancelBroadcastSm(Body):
     service_type: str = ""
     message_id: str = ""
     source: Address = NO_ADDRESS
-    LAYOUT = {"service_type": _SERVICE_TYPE, "message_id": _MESSAGE_ID, "source": _SOURCE}
+    LAYOUT: ClassVar[Mapping[str, Field]] = {
+        "service_type": _SERVICE_TYPE,
+        "message_id": _MESSAGE_ID,
+        "source": _SOURCE,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Texts in SMPP: which alphabet, which octets, how many parts (SMPP 5.0 4.7.7, TS 23.040 9.2.3.24)."""
+"""Texts in SMPP: which alphabet, how many parts (SMPP 5.0 4.7.7, TS 23.040 9.2.3.24)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

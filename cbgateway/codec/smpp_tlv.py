@@ -1,4 +1,4 @@
-"""SMPP's optional parameters (TLVs): tags, lengths, and how their values are read (SMPP 5.0 4.8)."""
+"""SMPP's optional parameters: tags, lengths, and how values are read (SMPP 5.0 4.8)."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum

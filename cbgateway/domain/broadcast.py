@@ -1,4 +1,4 @@
-"""A bulletin made ready for the air: message identifier, serial number, coding and pages (TS 23.041)."""
+"""A bulletin ready for the air: message identifier, serial number, pages (TS 23.041)."""
 
 from dataclasses import dataclass, replace
 from enum import IntEnum

@@ -1,4 +1,4 @@
-"""What the store keeps: bulletins with their decisions, deliveries, serial numbers, live broadcasts."""
+"""What the store keeps: bulletins with their decisions, deliveries, live broadcasts."""
 
 from dataclasses import dataclass
 from datetime import datetime

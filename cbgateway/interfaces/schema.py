@@ -143,7 +143,7 @@ def parse_json(octets: bytes) -> dict[str, Any]:
         msg = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise InputError(msg) from error
     except UnicodeError as error:
-        msg = f"not UTF-8 text: {error.reason}"
+        msg = f"not UTF-8 text: {error}"
         raise InputError(msg) from error
     except RecursionError as error:
         msg = "nested too deeply"

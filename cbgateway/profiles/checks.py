@@ -139,7 +139,7 @@ def check_template(
     countries: Mapping[str, CountryProfile],
     can_encode: Callable[[str, int | str, str], str | None],
 ) -> Iterator[Problem]:
-    """Find slots that do not exist, and prove that the longest rendering fits and can be encoded."""
+    """Find slots that do not exist; prove that the longest rendering fits and can be encoded."""
     yield from _check_name(file, template.code)
     country = countries.get(template.country)
     if country is None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from loguru import logger
 
@@ -146,13 +147,16 @@ class Dispatcher:
                 sent=delivery.outcomes,
             )
         except GatewayError as error:
-            await self._store.run(lambda tx, error=error: self._settle_error(tx, delivery, error))
+            await self._settle_failed(delivery, error)
         except Exception as error:  # noqa: BLE001 - the task boundary: other deliveries go on
             _log(delivery).opt(exception=error).error("failed while sending")
             unknown = UnansweredError(f"failed while sending: {type(error).__name__}")
-            await self._store.run(lambda tx: self._settle_error(tx, delivery, unknown))
+            await self._settle_failed(delivery, unknown)
         else:
             await self._store.run(lambda tx: self._settle(tx, delivery, report))
+
+    async def _settle_failed(self, delivery: Delivery, error: GatewayError) -> None:
+        await self._store.run(lambda tx: self._settle_error(tx, delivery, error))
 
     def _settle(self, tx: Transaction, delivery: Delivery, report: Report) -> None:
         now = self._clock.now()
@@ -236,7 +240,7 @@ class Dispatcher:
             _log(delivery).warning("expired before it could be sent")
 
 
-def _log(delivery: Delivery) -> "logger.__class__":  # type: ignore[name-defined]
+def _log(delivery: Delivery) -> Any:  # noqa: ANN401 - loguru's logger has no public type
     return logger.bind(
         bulletin=delivery.bulletin_id,
         delivery=delivery.delivery_id,

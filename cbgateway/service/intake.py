@@ -171,11 +171,11 @@ def _regions(deployment: Deployment, request: Request, person: Person) -> tuple[
 def _check_incident(
     tx: Transaction, deployment: Deployment, request: Request
 ) -> tuple[BulletinRecord, ...]:
-    """Refuse a first bulletin of a known incident and a later one of an unknown; give the earlier."""
+    """Refuse a first bulletin of a known incident, a later one of an unknown; give the earlier."""
     known = tx.incident(request.incident_id)
     if request.kind is BulletinKind.FIRST:
         if request.incident is None:
-            msg = "incident: a first bulletin describes its incident (id, carrier, services, started_at)"
+            msg = "incident: a first bulletin describes it: id, carrier, services, started_at"
             raise InputError(msg)
         if known is not None:
             msg = (

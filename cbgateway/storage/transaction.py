@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -28,6 +28,8 @@ from cbgateway.domain.delivery import (
 from cbgateway.domain.errors import StaleError
 from cbgateway.domain.incident import Incident, IncidentState, Service
 from cbgateway.domain.lifecycle import DeliveryState, advance_delivery
+
+T = TypeVar("T")
 
 FORMAT = 1  # of the JSON documents in bulletin rows
 
@@ -59,7 +61,6 @@ class SqliteTransaction:
     # People and keys
 
     def add_person(self, person: Person) -> None:
-        """Register somebody with a public key."""
         self._run(
             "add_person",
             name=person.name,
@@ -73,27 +74,21 @@ class SqliteTransaction:
         )
 
     def person(self, name: str) -> Person | None:
-        """Find somebody by name."""
         return _first(map(_person, self._rows("person", name=name)))
 
     def person_by_key(self, key_id: str) -> Person | None:
-        """Find whose key this is."""
         return _first(map(_person, self._rows("person_by_key", key_id=key_id)))
 
     def people(self) -> tuple[Person, ...]:
-        """List everybody, by name."""
         return tuple(map(_person, self._rows("people")))
 
     def revoke_person(self, name: str) -> None:
-        """Take somebody's permissions back, for good."""
         self._run("revoke_person", name=name)
 
     def add_region_key(self, key: RegionKey) -> None:
-        """Register the public half of a region's sealing key."""
         self._run("add_region_key", key_id=key.key_id, region=key.region, public_key=key.public_key)
 
     def region_keys(self) -> tuple[RegionKey, ...]:
-        """List the public sealing keys, by region."""
         return tuple(
             RegionKey(row["region"], row["key_id"], row["public_key"])
             for row in self._rows("region_keys")
@@ -102,7 +97,6 @@ class SqliteTransaction:
     # Incidents and bulletins
 
     def add_incident(self, incident: Incident) -> None:
-        """Open an incident."""
         self._run(
             "add_incident",
             incident_id=incident.incident_id,
@@ -113,19 +107,15 @@ class SqliteTransaction:
         )
 
     def incident(self, incident_id: str) -> Incident | None:
-        """Find an incident."""
         return _first(map(_incident, self._rows("incident", incident_id=incident_id)))
 
     def incidents(self) -> tuple[Incident, ...]:
-        """List the incidents, oldest first."""
         return tuple(map(_incident, self._rows("incidents")))
 
     def set_incident_state(self, incident_id: str, state: IncidentState) -> None:
-        """Note how far an incident has got."""
         self._run("set_incident_state", incident_id=incident_id, state=state)
 
     def add_bulletin(self, record: BulletinRecord) -> None:
-        """Store a submitted bulletin."""
         bulletin = record.bulletin
         self._run(
             "add_bulletin",
@@ -147,24 +137,19 @@ class SqliteTransaction:
         )
 
     def bulletin(self, bulletin_id: str) -> BulletinRecord | None:
-        """Find a bulletin by its number in its incident."""
         return _first(map(_record, self._rows("bulletin", bulletin_id=bulletin_id)))
 
     def bulletin_of(self, sender: str, identifier: str) -> BulletinRecord | None:
-        """Find a bulletin by the name its sender gave it."""
         rows = self._rows("bulletin_of", sender=sender, identifier=identifier)
         return _first(map(_record, rows))
 
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
-        """List bulletins, in order."""
         return tuple(map(_record, self._rows("bulletins", incident_id=incident_id)))
 
     def set_bulletin_state(self, bulletin_id: str, state: BulletinState) -> None:
-        """Move a bulletin to a state that the caller has checked."""
         self._run("set_bulletin_state", bulletin_id=bulletin_id, state=state)
 
     def decide(self, bulletin_id: str, state: BulletinState, decision: Decision) -> None:
-        """Write the decision down; it is written once."""
         self._run(
             "decide",
             bulletin_id=bulletin_id,
@@ -184,11 +169,9 @@ class SqliteTransaction:
             raise StaleError(msg)
 
     def put_plan(self, bulletin_id: str, document: str) -> None:
-        """Keep what was approved; it is written once."""
         self._run("put_plan", bulletin_id=bulletin_id, plan=document)
 
     def plan(self, bulletin_id: str) -> str | None:
-        """Give what was approved."""
         return _first(row["plan"] for row in self._rows("plan", bulletin_id=bulletin_id))
 
     # Serial numbers and budgets
@@ -196,7 +179,6 @@ class SqliteTransaction:
     def serial_number(
         self, incident_id: str, message_identifier: int, scope: GeographicalScope
     ) -> SerialNumber | None:
-        """Give the newest version of the incident's message."""
         rows = self._rows(
             "serial_number",
             incident_id=incident_id,
@@ -210,7 +192,6 @@ class SqliteTransaction:
     def next_message_code(
         self, message_identifier: int, scope: GeographicalScope, *, unused_since: datetime
     ) -> int | None:
-        """Give the message code that comes next in turn; None while all were used lately."""
         where = {"message_identifier": message_identifier, "scope": int(scope)}
         last = _first(row["message_code"] for row in self._rows("last_message_code", **where))
         code = 0 if last is None else (last + 1) % (MESSAGE_CODE_MAX + 1)
@@ -222,7 +203,6 @@ class SqliteTransaction:
     def put_serial_number(
         self, incident_id: str, message_identifier: int, serial: SerialNumber, *, at: datetime
     ) -> None:
-        """Note that a version was given out."""
         self._run(
             "put_serial_number",
             incident_id=incident_id,
@@ -234,12 +214,10 @@ class SqliteTransaction:
         )
 
     def tokens(self, region: str, alert_class: str) -> tuple[float, float] | None:
-        """Give what a region's budget held, and when in seconds; None before its first use."""
         rows = self._rows("tokens", region=region, alert_class=alert_class)
         return _first((row["tokens"], row["updated_s"]) for row in rows)
 
     def put_tokens(self, region: str, alert_class: str, *, tokens: float, updated_s: float) -> None:
-        """Keep what a region's budget holds."""
         self._run(
             "put_tokens",
             region=region,
@@ -251,7 +229,6 @@ class SqliteTransaction:
     # Recipients
 
     def put_recipients(self, carrier: str, recipients: Iterable[Recipient]) -> int:
-        """Add subscribers to a carrier's list, or move them to another region; gives how many."""
         count = 0
         for count, recipient in enumerate(recipients, start=1):  # noqa: B007 - the count is used
             self._run("remove_recipient", carrier=carrier, number=recipient.number)
@@ -265,7 +242,6 @@ class SqliteTransaction:
         return count
 
     def recipients(self, carrier: str, regions: Sequence[str]) -> tuple[Recipient, ...]:
-        """List a carrier's subscribers in the given regions."""
         return tuple(
             Recipient(row["number"], row["region"], row["language"])
             for region in regions
@@ -273,7 +249,6 @@ class SqliteTransaction:
         )
 
     def count_recipients(self) -> dict[tuple[str, str], int]:
-        """Count subscribers by carrier and region."""
         return {
             (carrier, region): count for carrier, region, count in self._run("count_recipients")
         }
@@ -281,7 +256,6 @@ class SqliteTransaction:
     # Outbox
 
     def add_delivery(self, delivery: NewDelivery, *, at: datetime) -> None:
-        """Put an order into the outbox."""
         lineage = delivery.lineage
         serial = delivery.serial_number
         self._run(
@@ -305,7 +279,6 @@ class SqliteTransaction:
         )
 
     def supersede(self, incident_id: str, *, before_number: int, at: datetime) -> int:
-        """Have a newer bulletin take the place of what is still waiting; gives how many."""
         rows = self._rows("supersede", incident_id=incident_id, before_number=before_number)
         for row in rows:
             self.settle(
@@ -317,7 +290,6 @@ class SqliteTransaction:
         return len(rows)
 
     def live_broadcasts(self, incident_id: str) -> tuple[LiveBroadcast, ...]:
-        """List what is, or may be, on air for an incident, the newest version of each."""
         return tuple(
             LiveBroadcast(
                 lineage=Lineage(
@@ -334,7 +306,6 @@ class SqliteTransaction:
         )
 
     def due(self, peer_id: str, *, at: datetime, limit: int) -> tuple[Delivery, ...]:
-        """List what may be sent to a peer now, at most one per lineage."""
         rows = self._rows("due", peer_id=peer_id, at_ms=milliseconds(at), limit=limit)
         return tuple(map(_delivery, rows))
 
@@ -349,11 +320,6 @@ class SqliteTransaction:
         outcomes: bytes | None = None,
         not_before: datetime | None = None,
     ) -> None:
-        """Move a delivery on.
-
-        Raises:
-            WorkflowError: the state it is in now does not allow that.
-        """
         rows = self._rows("delivery_state", delivery_id=delivery.delivery_id)
         advance_delivery(DeliveryState(rows[0]["state"]), state)
         self._run(
@@ -368,19 +334,15 @@ class SqliteTransaction:
         )
 
     def deliveries(self, bulletin_id: str | None = None) -> tuple[Delivery, ...]:
-        """List deliveries, in the order of their commits."""
         return tuple(map(_delivery, self._rows("deliveries", bulletin_id=bulletin_id)))
 
     def in_state(self, state: DeliveryState) -> tuple[Delivery, ...]:
-        """List the deliveries that stand in one state."""
         return tuple(map(_delivery, self._rows("in_state", state=state)))
 
     def past_expiry(self, *, at: datetime) -> tuple[Delivery, ...]:
-        """List what may not be sent any more."""
         return tuple(map(_delivery, self._rows("past_expiry", at_ms=milliseconds(at))))
 
     def peer_reference(self, delivery: Delivery) -> str | None:
-        """Give what the peer calls the version that `delivery` replaces or stops."""
         lineage = delivery.lineage
         rows = self._rows(
             "peer_reference",
@@ -395,7 +357,6 @@ class SqliteTransaction:
     # History
 
     def record(self, event: Event) -> None:
-        """Add a line to the history."""
         self._run(
             "record",
             at_ms=milliseconds(event.at),
@@ -406,7 +367,6 @@ class SqliteTransaction:
         )
 
     def events(self, subject: str | None = None) -> tuple[Event, ...]:
-        """Give the history, of one subject or whole."""
         return tuple(
             Event(moment(row["at_ms"]), row["subject"], row["what"], row["actor"], row["detail"])
             for row in self._rows("events", subject=subject)
@@ -425,7 +385,7 @@ class SqliteTransaction:
         return rows
 
 
-def _first(items: Iterable[Any]) -> Any:  # noqa: ANN401 - the caller's type
+def _first(items: Iterable[T]) -> T | None:
     return next(iter(items), None)
 
 

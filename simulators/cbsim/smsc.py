@@ -4,7 +4,7 @@ It checks what it receives as a strict centre would, answers every request, hand
 to phones and broadcasts to the radio network. It makes no deliver_sm yet.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -35,6 +35,15 @@ FREQUENCY_UNITS_S = {
 """broadcast_frequency_interval, first octet (SMPP 5.0 4.8.4.10)."""
 
 
+Bind = smpp.BindTransmitter | smpp.BindReceiver | smpp.BindTransceiver
+BindResp = smpp.BindTransmitterResp | smpp.BindReceiverResp | smpp.BindTransceiverResp
+_BIND_RESPONSES: Mapping[type[Bind], type[BindResp]] = {
+    smpp.BindTransmitter: smpp.BindTransmitterResp,
+    smpp.BindReceiver: smpp.BindReceiverResp,
+    smpp.BindTransceiver: smpp.BindTransceiverResp,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class VendorTlvs:
     """Tags under which a gateway sends what SMPP has no field for."""
@@ -56,7 +65,7 @@ class Account:
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault of ours
     """A request is answered with a status other than ESME_ROK."""
 
-    def __init__(self, status: smpp.Status, why: str) -> None:
+    def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
 
@@ -308,9 +317,7 @@ class SmscSession:
             case other:
                 raise Refusal(smpp.Status.ESME_RINVCMDID, f"{smpp.name_of(other)} is not simulated")
 
-    def _bind(
-        self, body: smpp.BindTransmitter | smpp.BindReceiver | smpp.BindTransceiver
-    ) -> smpp.Body:
+    def _bind(self, body: Bind) -> BindResp:
         if self._bound is not None:
             raise Refusal(smpp.Status.ESME_RALYBND, "bound already")
         self._centre.check_account(body.system_id, body.password)
@@ -323,8 +330,7 @@ class SmscSession:
                 "version": f"{body.interface_version:#04x}",
             }
         )
-        response = smpp.response_to(body)
-        return type(response)(system_id=self._centre.name)
+        return _BIND_RESPONSES[type(body)](system_id=self._centre.name)
 
     def _require_bound(self) -> None:
         if self._bound is None or isinstance(self._bound, smpp.BindReceiver):
@@ -337,15 +343,10 @@ class SmscSession:
                 smpp.Status.ESME_RINVCMDID, "bound with version 3.4, which has no broadcasts"
             )
 
-    def _send(
-        self, body: smpp.Body, number: int, status: smpp.Status = smpp.Status.ESME_ROK
-    ) -> None:
-        tlvs = ()
-        if isinstance(
-            body, smpp.BindTransmitterResp | smpp.BindReceiverResp | smpp.BindTransceiverResp
-        ):
-            if status == smpp.Status.ESME_ROK:
-                tlvs = (smpp.Tlv.integer(smpp.TlvTag.SC_INTERFACE_VERSION, VERSION_5),)
+    def _send(self, body: smpp.Body, number: int, status: int = smpp.Status.ESME_ROK) -> None:
+        tlvs: tuple[smpp.Tlv, ...] = ()
+        if type(body) in _BIND_RESPONSES.values() and status == smpp.Status.ESME_ROK:
+            tlvs = (smpp.Tlv.integer(smpp.TlvTag.SC_INTERFACE_VERSION, VERSION_5),)
         pdu = smpp.Pdu(body, sequence_number=number, command_status=status, tlvs=tlvs)
         self._out.append(smpp.encode(pdu))
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from loguru import logger
 
@@ -92,7 +93,7 @@ class SmppLink:
             try:
                 await self._run_once()
             except (OSError, TimeoutError) as error:
-                self._report(f"cannot connect: {error or 'timed out'}")
+                self._report(f"cannot connect: {str(error) or 'timed out'}")
             await asyncio.sleep(self._backoff.next_s())
 
     async def wait_ready(self) -> None:
@@ -110,6 +111,8 @@ class SmppLink:
                 request = stop_request(order, self._rules, peer_reference=peer_reference)
             case Submit():
                 return await self._submit(order, seal=seal, sent=sent)
+            case _:
+                assert_never(order)
         pdu = await self._request(request)
         return broadcast_report(pdu, peer_reference=peer_reference)
 
@@ -158,6 +161,9 @@ class SmppLink:
             case Closed(reason=reason):
                 self._ready.clear()
                 self._report(reason)
+            case _:
+                msg = f"the session told {event!r}, which nobody knows"
+                raise AssertionError(msg)
 
     def _report(self, problem: str) -> None:
         """Log a problem once, not at every attempt."""
