@@ -5,13 +5,12 @@ import json
 import os
 import random
 import secrets
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from loguru import logger
 
@@ -312,8 +311,26 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
     )
 
 
+def carriers_of(country: str) -> tuple[str, ...]:
+    """Give the codes of the carriers that the shipped profiles have in a country.
+
+    Raises:
+        UnknownNameError: no such country.
+    """
+    profiles = load_checked_profiles(None)
+    if country not in profiles.countries:
+        raise UnknownNameError("country", country, known=tuple(profiles.countries))
+    return tuple(code for code, one in profiles.carriers.items() if one.country == country)
+
+
 def init_home(
-    home: Path, *, mode: Mode, country: str, carriers: tuple[str, ...], clock: Clock
+    home: Path,
+    *,
+    mode: Mode,
+    country: str,
+    ports: Mapping[str, int],
+    clock: Clock,
+    reconnect_delay_max_s: float | None = None,
 ) -> Settings:
     """Make a gateway: settings, database, a sealing key for every region, a password per carrier.
 
@@ -321,8 +338,9 @@ def init_home(
         home: a folder that is not there yet, or empty.
         mode: what the database is for; can never be changed.
         country: code of a country profile.
-        carriers: codes of carrier profiles; none for all of the country.
+        ports: of message centres on this machine, by code of the carrier profile.
         clock: wall time.
+        reconnect_delay_max_s: overrides the carriers' profiles.
 
     Raises:
         InputError: the folder is in use, or live mode is asked for.
@@ -337,37 +355,38 @@ def init_home(
     if home.exists() and any(home.iterdir()):
         msg = f"{home} is not empty; a gateway is made in a folder of its own"
         raise InputError(msg)
-    profiles = load_checked_profiles(None)
-    if country not in profiles.countries:
-        raise UnknownNameError("country", country, known=tuple(profiles.countries))
-    known = tuple(code for code, one in profiles.carriers.items() if one.country == country)
-    for code in carriers:
+    known = carriers_of(country)
+    for code in ports:
         if code not in known:
             raise UnknownNameError("carrier", code, known=known)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_settings(home, mode, country, carriers or known)
+    text = _settings_text(mode, country, ports, reconnect_delay_max_s)
+    (home / FILE_NAME).write_text(text, "utf-8")
     settings = load_settings(home)
     for carrier in settings.carriers.values():
         _write_secret(carrier.password_file, secrets.token_urlsafe(6))
-    store = SqliteStore.create(settings.database, mode=mode, country=country, at=clock.now())
-    try:
-        with store.transaction() as tx:
-            for code in profiles.regions[country]:
-                key = SigningKey.generate()
-                key.save(settings.keys / "regions" / f"{code}.pem")
-                tx.add_region_key(RegionKey(code, key.key_id, key.public_key))
-    finally:
-        store.close()
+    with (
+        closing(
+            SqliteStore.create(settings.database, mode=mode, country=country, at=clock.now())
+        ) as store,
+        store.transaction() as tx,
+    ):
+        for code in load_profiles(None, can_encode).regions[country]:
+            key = SigningKey.generate()
+            key.save(settings.keys / "regions" / f"{code}.pem")
+            tx.add_region_key(RegionKey(code, key.key_id, key.public_key))
     return settings
 
 
-def _write_settings(home: Path, mode: Mode, country: str, carriers: tuple[str, ...]) -> None:
+def _settings_text(
+    mode: Mode, country: str, ports: Mapping[str, int], reconnect_delay_max_s: float | None
+) -> str:
     lines = [
         "# One gateway. Relative paths start here. Mode and country belong to the database.",
         f'mode = "{mode}"',
         f'country = "{country}"',
     ]
-    for port, code in enumerate(carriers, start=SMPP_PORT):
+    for code, port in ports.items():
         lines += [
             "",
             f"[carriers.{code}]",
@@ -377,7 +396,9 @@ def _write_settings(home: Path, mode: Mode, country: str, carriers: tuple[str, .
             'system_id = "cbgateway"',
             f'password_file = "secrets/{code}.password"',
         ]
-    (home / FILE_NAME).write_text("\n".join(lines) + "\n", "utf-8")
+        if reconnect_delay_max_s is not None:
+            lines.append(f"reconnect_delay_max_s = {reconnect_delay_max_s}")
+    return "\n".join(lines) + "\n"
 
 
 def _write_secret(path: Path, secret: str) -> None:
@@ -387,18 +408,22 @@ def _write_secret(path: Path, secret: str) -> None:
         file.write(secret + "\n")
 
 
-def configure_logging(mode: Mode) -> None:
-    """Send log records to standard error, one JSON object a line, with the mode in every one.
+def configure_logging(mode: Mode, stream: TextIO) -> None:
+    """Send log records to a stream, one JSON object a line, with the mode in every one.
 
     Everything outside ASCII is escaped, so that no text can break a line or turn it around.
     """
+
+    def write(message: Any) -> None:  # noqa: ANN401 - loguru's record has no public type
+        stream.write(_log_line(message.record) + "\n")
+        stream.flush()
+
     logger.remove()
-    logger.add(_write_json, level="INFO", diagnose=False)
+    logger.add(write, level="INFO", diagnose=False)
     logger.configure(extra={"mode": mode.value})
 
 
-def _write_json(message: Any) -> None:  # noqa: ANN401 - loguru's record has no public type
-    record = message.record
+def _log_line(record: Mapping[str, Any]) -> str:
     line = {
         "at": record["time"].astimezone(UTC).isoformat(),
         "level": record["level"].name,
@@ -407,4 +432,4 @@ def _write_json(message: Any) -> None:  # noqa: ANN401 - loguru's record has no 
     }
     if record["exception"] is not None:
         line["exception"] = str(record["exception"].type)
-    sys.stderr.write(json.dumps(line, ensure_ascii=True, default=str) + "\n")
+    return json.dumps(line, ensure_ascii=True, default=str)

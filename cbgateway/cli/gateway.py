@@ -3,12 +3,20 @@
 import asyncio
 import contextlib
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cbgateway.app import Gateway, SystemClock, configure_logging, init_home
+from cbgateway.app import (
+    SMPP_PORT,
+    Gateway,
+    SystemClock,
+    carriers_of,
+    configure_logging,
+    init_home,
+)
 from cbgateway.cli.common import (
     DEFAULT_HOME,
     AsJson,
@@ -45,9 +53,9 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Make a gateway: settings, database, sealing keys and carrier passwords in a new folder."""
-    settings = init_home(
-        home, mode=mode, country=country, carriers=tuple(carrier or ()), clock=SystemClock()
-    )
+    codes = carrier or carriers_of(country)
+    ports = {code: port for port, code in enumerate(codes, start=SMPP_PORT)}
+    settings = init_home(home, mode=mode, country=country, ports=ports, clock=SystemClock())
     if as_json:
         print_json(
             {
@@ -83,7 +91,7 @@ def init(
 def serve(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Send what is approved, until stopped with Ctrl-C or SIGTERM; logs go to stderr as JSON."""
     with Gateway.open(Path(home)) as gateway:
-        configure_logging(gateway.settings.mode)
+        configure_logging(gateway.settings.mode, sys.stderr)
         carriers = ", ".join(gateway.settings.carriers)
         if as_json:
             print_json({"serving": str(home), "mode": gateway.settings.mode.value})

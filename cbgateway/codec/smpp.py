@@ -5,6 +5,7 @@ to answer. A PDU that cannot be read costs that PDU; only a length that cannot b
 the connection.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -129,6 +130,7 @@ PDU_OCTETS_MAX = 70_000
 SEQUENCE_NUMBER_MAX = 0x7FFFFFFF
 UDH_INDICATOR = 0x40
 
+_TIME = re.compile(r"[0-9]{15}[-+R]", re.ASCII)
 _HEADER = Struct(">IIII")
 _TLV_HEADER = Struct(">HH")
 _LAYOUTS: Mapping[type[Body], tuple[tuple[str, Field], ...]] = {
@@ -359,20 +361,21 @@ def parse_time(text: str) -> datetime | timedelta:
 
     Spec: SMPP 5.0 4.7.23.
     """
+    if not _TIME.fullmatch(text):
+        problem = f"{text[:20]!r} is not YYMMDDhhmmsstnnp"
+        raise DecodeError(problem, field="time", offset=0, clause="SMPP 5.0 4.7.23")
     try:
-        if len(text) != 16 or not text.isascii() or not text[:15].isdecimal():  # noqa: PLR2004 - 4.7.23
-            raise ValueError
         year, month, day, hour, minute, second = (int(text[i : i + 2]) for i in range(0, 12, 2))
         tenths, quarters = int(text[12]), int(text[13:15])
         if text[15] == "R":
             return timedelta(
                 days=year * 365 + month * 30 + day, hours=hour, minutes=minute, seconds=second
             )
-        sign = {"+": 1, "-": -1}[text[15]]
+        sign = 1 if text[15] == "+" else -1
         local = datetime(2000 + year, month, day, hour, minute, second, tenths * 100_000, UTC)
         return local - sign * timedelta(minutes=15 * quarters)
-    except (ValueError, KeyError, OverflowError):
-        problem = f"{text[:20]!r} is not YYMMDDhhmmsstnnp"
+    except (ValueError, OverflowError):
+        problem = f"{text!r} is no day of the calendar"
         raise DecodeError(problem, field="time", offset=0, clause="SMPP 5.0 4.7.23") from None
 
 

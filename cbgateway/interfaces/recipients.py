@@ -42,13 +42,12 @@ def parse_recipients(
     for row in rows:
         try:
             recipient = _recipient(row, regions, languages)
-            if recipient.number in recipients:
-                msg = f"number {recipient.number} stands there twice"
-                raise ValueError(msg)
         except ValueError as error:
             problems.append(f"line {rows.line_num}: {error}")
-        else:
-            recipients[recipient.number] = recipient
+            continue
+        if recipient.number in recipients:
+            problems.append(f"line {rows.line_num}: number {recipient.number} stands there twice")
+        recipients[recipient.number] = recipient
     if len(problems) > PROBLEMS_MAX:
         problems[PROBLEMS_MAX:] = [f"and {len(problems) - PROBLEMS_MAX} more lines"]
     if problems:

@@ -23,6 +23,16 @@ REGIONS = tuple(
     for number in (11, 26, 27, 28, 29, 30, 31, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50)
 )
 
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+[cyan]cbsim smsc[/cyan]
+
+[cyan]cbsim smsc --port 2776 --carrier skt --phones 500 --old-every 10[/cyan]
+
+[cyan]cbsim smsc --port 0 --json --keys published-keys.json --phones-file phones.csv[/cyan]
+"""
+
 app = typer.Typer(
     name="cbsim",
     help="Simulators of network elements and phones, for tests without network hardware.",
@@ -54,14 +64,7 @@ def main() -> None:
 
 @app.command(
     "smsc",
-    epilog="\n\n".join(
-        (
-            "[bold]Examples[/bold]",
-            "[cyan]cbsim smsc[/cyan]",
-            "[cyan]cbsim smsc --port 2776 --carrier skt --phones 500 --old-every 10[/cyan]",
-            "[cyan]cbsim smsc --port 0 --json --keys published-keys.json --phones-file phones.csv[/cyan]",
-        )
-    ),
+    epilog=EXAMPLES,
 )
 def smsc(  # noqa: PLR0913 - each is an option of the command
     *,
@@ -79,6 +82,10 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
     region: Annotated[
         list[str] | None,
         typer.Option(help="Where they are; again for more.", show_default="17 Korean provinces"),
+    ] = None,
+    area: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name for a region, NAME=CODE; again for more."),
     ] = None,
     old_every: Annotated[
         int, typer.Option(help="Every n-th phone takes short messages only.", min=0)
@@ -124,6 +131,7 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
             if phones_file is None
             else load_phones(phones_file, home_language=language, keys=published)
         )
+        areas = dict(_area(one) for one in area or ())
         password = "" if password_file is None else password_file.read_text("ascii").strip()
     except (OSError, ValueError) as error:
         typer.echo(f"cbsim: {error}", err=True)
@@ -134,6 +142,7 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
         carrier[:15],
         network,
         accounts=() if system_id is None else (Account(system_id, password),),
+        areas=areas,
         vendor_tlvs=VendorTlvs(),
         now_s=clock.now_s,
     )
@@ -143,6 +152,14 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
         typer.echo(f"cbsim: {host}:{port}: {error.strerror}", err=True)
         raise typer.Exit(2) from error
     reporter.end(network)
+
+
+def _area(text: str) -> tuple[str, str]:
+    name, equals, region = text.rpartition("=")
+    if not (name and equals and region):
+        msg = f"--area {text!r} is not NAME=CODE"
+        raise ValueError(msg)
+    return name, region
 
 
 class JsonReporter:

@@ -11,7 +11,7 @@ class SimulatedClock:
         """Start the clock.
 
         Args:
-            start: what it shows first; a time without offset is local; None for the machine's.
+            start: what it shows first, aware; None for the machine's time.
             speed: seconds it advances in each second.
         """
         self._started_s = time.monotonic()

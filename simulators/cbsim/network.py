@@ -142,7 +142,8 @@ def load_phones(
         phones = []
         for row in rows:
             if row["kind"] not in KINDS or not row["number"].isdecimal() or not row["region"]:
-                msg = f"{path}, line {rows.line_num}: a number, a region, and kind {' or '.join(KINDS)}"
+                kinds = " or ".join(KINDS)
+                msg = f"{path}, line {rows.line_num}: needs a number, a region, and kind {kinds}"
                 raise ValueError(msg)
             phones.append(
                 Handset(

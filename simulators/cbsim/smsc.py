@@ -79,6 +79,7 @@ class MessageCentre:
         network: Network,
         *,
         accounts: tuple[Account, ...],
+        areas: Mapping[str, str],
         vendor_tlvs: VendorTlvs,
         now_s: Callable[[], float],
     ) -> None:
@@ -88,6 +89,7 @@ class MessageCentre:
             name: its system_id.
             network: phones and radio.
             accounts: who may bind; none for everybody.
+            areas: names that stand for regions, besides the regions' own codes.
             vendor_tlvs: where seals and serial numbers stand.
             now_s: seconds since the epoch on the simulator's clock.
         """
@@ -96,6 +98,8 @@ class MessageCentre:
         self.accounts = {account.system_id: account for account in accounts}
         self.now_s = now_s
         self._tags = vendor_tlvs
+        regions = {region for phone in network.phones.values() for region in phone.regions}
+        self._areas = {region: region for region in regions} | dict(areas)
         self._next_id = 0
         self._states: dict[str, int] = {}
         self._message_code = 0
@@ -140,7 +144,9 @@ class MessageCentre:
         """Put a broadcast on air; gives its message_id."""
         if body.replace_if_present_flag and body.message_id not in self.network.on_air:
             raise Refusal(smpp.Status.ESME_RINVMSGID, f"no broadcast {body.message_id!r} on air")
-        areas = [_area(octets) for octets in pdu.tlvs_of(smpp.TlvTag.BROADCAST_AREA_IDENTIFIER)]
+        areas = [
+            self._area(octets) for octets in pdu.tlvs_of(smpp.TlvTag.BROADCAST_AREA_IDENTIFIER)
+        ]
         if len(areas) != 1:
             raise Refusal(
                 smpp.Status.ESME_RINVNUMBCAST_AREAS, "this centre takes one area at a time"
@@ -212,6 +218,15 @@ class MessageCentre:
             )
         except (DecodeError, EncodeError) as error:
             raise Refusal(smpp.Status.ESME_RINVTLVVAL, str(error)) from error
+
+    def _area(self, octets: bytes) -> str:
+        """Give the region that an area identifier names."""
+        if not octets or octets[0] != AREA_FORMAT_ALIAS:
+            raise Refusal(smpp.Status.ESME_RINVBCASTAREAFMT, "this centre knows areas by name only")
+        name = octets[1:].decode("ascii", "replace")
+        if name not in self._areas:
+            raise Refusal(smpp.Status.ESME_RINVBCASTALIAS_NAME, f"no area is called {name!r}")
+        return self._areas[name]
 
     def _identifier(self, pdu: smpp.Pdu) -> int:
         """Choose a message identifier for a sender that names none, by content type."""
@@ -289,28 +304,38 @@ class SmscSession:
                 return smpp.EnquireLinkResp()
             case smpp.BindTransmitter() | smpp.BindReceiver() | smpp.BindTransceiver() as body:
                 return self._bind(body)
+            case smpp.BroadcastSm() | smpp.CancelBroadcastSm():
+                return self._answer_broadcast(pdu)
+            case _:
+                return self._answer_message(pdu)
+
+    def _answer_message(self, pdu: smpp.Pdu) -> smpp.Body:
+        self._require_bound(pdu.body)
+        match pdu.body:
             case smpp.Unbind():
-                self._require_bound()
                 self.is_closed = True
                 return smpp.UnbindResp()
             case smpp.SubmitSm() as body:
-                self._require_bound()
                 return smpp.SubmitSmResp(message_id=self._centre.submit(pdu, body))
             case smpp.DataSm() as body:
-                self._require_bound()
                 return smpp.DataSmResp(message_id=self._centre.submit(pdu, body))
             case smpp.QuerySm(message_id=message_id):
-                self._require_bound()
                 state = self._centre.query(message_id)
                 return smpp.QuerySmResp(message_id=message_id, message_state=state)
+            case other:
+                raise Refusal(smpp.Status.ESME_RINVCMDID, f"{smpp.name_of(other)} is not simulated")
+
+    def _answer_broadcast(self, pdu: smpp.Pdu) -> smpp.Body:
+        self._require_bound(pdu.body)
+        if getattr(self._bound, "interface_version", 0) < VERSION_5:
+            raise Refusal(smpp.Status.ESME_RINVCMDID, "version 3.4 has no broadcasts")
+        match pdu.body:
             case smpp.BroadcastSm() as body:
-                self._require_version_5()
                 _check_mandatory(pdu)
                 name = self._centre.broadcast(pdu, body)
                 self._on_event({"event": "on_air", "message_id": name})
                 return smpp.BroadcastSmResp(message_id=name)
             case smpp.CancelBroadcastSm(message_id=message_id):
-                self._require_version_5()
                 self._centre.cancel_broadcast(message_id)
                 self._on_event({"event": "off_air", "message_id": message_id})
                 return smpp.CancelBroadcastSmResp()
@@ -332,16 +357,12 @@ class SmscSession:
         )
         return _BIND_RESPONSES[type(body)](system_id=self._centre.name)
 
-    def _require_bound(self) -> None:
-        if self._bound is None or isinstance(self._bound, smpp.BindReceiver):
-            raise Refusal(smpp.Status.ESME_RINVBNDSTS, "not bound as a transmitter")
-
-    def _require_version_5(self) -> None:
-        self._require_bound()
-        if getattr(self._bound, "interface_version", 0) < VERSION_5:
-            raise Refusal(
-                smpp.Status.ESME_RINVCMDID, "bound with version 3.4, which has no broadcasts"
-            )
+    def _require_bound(self, body: smpp.Body) -> None:
+        """Refuse what needs a bind, or one that may send."""
+        if self._bound is None:
+            raise Refusal(smpp.Status.ESME_RINVBNDSTS, "not bound")
+        if isinstance(self._bound, smpp.BindReceiver) and not isinstance(body, smpp.Unbind):
+            raise Refusal(smpp.Status.ESME_RINVBNDSTS, "bound as a receiver")
 
     def _send(self, body: smpp.Body, number: int, status: int = smpp.Status.ESME_ROK) -> None:
         tlvs: tuple[smpp.Tlv, ...] = ()
@@ -356,12 +377,6 @@ def _check_mandatory(pdu: smpp.Pdu) -> None:
         smpp.check_mandatory_tlvs(pdu)
     except smpp.PduError as error:
         raise Refusal(error.command_status, str(error)) from error
-
-
-def _area(octets: bytes) -> str:
-    if not octets or octets[0] != AREA_FORMAT_ALIAS:
-        raise Refusal(smpp.Status.ESME_RINVBCASTAREAFMT, "this centre knows areas by name only")
-    return octets[1:].decode("ascii", "replace")
 
 
 def _period_s(octets: bytes) -> float:

@@ -1,0 +1,117 @@
+"""What the demo shows while it runs: time line, deliveries, and the phones' screens."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cbgateway.cli.demo_story import START, STEPS
+
+STATE_STYLES = {
+    "acked": "green",
+    "ready": "yellow",
+    "intent": "cyan",
+    "in_doubt": "magenta",
+    "superseded": "dim",
+    "cancelled": "dim",
+    "expired": "red",
+    "refused": "red",
+}
+
+
+@dataclass(slots=True)
+class View:
+    """The state of the screen.
+
+    Attributes:
+        names: carriers' names by code.
+        phones: how many each has.
+        now: what the demo's clock shows.
+        deliveries: report rows of all deliveries so far.
+        screens: by carrier and language, the last text shown.
+        reached: by carrier and text, how many phones show it.
+    """
+
+    names: dict[str, str]
+    phones: dict[str, int]
+    now: datetime = START
+    deliveries: list[dict[str, Any]] = field(default_factory=list)
+    screens: dict[tuple[str, str], str] = field(default_factory=dict)
+    reached: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def shown(self, event: dict[str, Any]) -> None:
+        """Note that a phone shows a text."""
+        carrier = event["carrier"]
+        self.screens[carrier, event["language"]] = event["text"]
+        self.reached[carrier, event["text"]] += 1
+
+    def render(self) -> RenderableType:
+        """Draw everything."""
+        return Group(
+            Panel(
+                self._time_line(),
+                title=f"[bold]25 October 2021  {self.now:%H:%M:%S}[/bold]  mode test",
+                border_style="red" if self.now < STEPS[-1].at else "green",
+            ),
+            self._deliveries(),
+            self._screens(),
+        )
+
+    def _time_line(self) -> Text:
+        text = Text()
+        for step in STEPS:
+            happened = step.at <= self.now
+            style = "bold" if happened else "dim"
+            text.append(f"{step.at:%H:%M}  ", style="cyan" if happened else "dim")
+            text.append(step.what + "\n", style=style)
+        text.rstrip()
+        return text
+
+    def _deliveries(self) -> Table:
+        """One row a carrier, one column a bulletin: how its orders stand."""
+        numbers = sorted({row["number"] for row in self.deliveries})
+        table = Table(expand=True, title="Orders by carrier and bulletin")
+        table.add_column("carrier")
+        for number in numbers or (1,):
+            table.add_column(f"bulletin {number}")
+        for code, name in self.names.items():
+            cells = []
+            for number in numbers:
+                states = Counter(
+                    row["state"]
+                    for row in self.deliveries
+                    if row["carrier"] == code and row["number"] == number
+                )
+                cells.append(
+                    Text(", ").join(
+                        Text(f"{count} {state}", style=STATE_STYLES.get(state, ""))
+                        for state, count in sorted(states.items())
+                    )
+                )
+            table.add_row(name, *cells)
+        return table
+
+    def _screens(self) -> Table:
+        """One phone in Korean and one in English for each carrier."""
+        table = Table.grid(expand=True, padding=(0, 1))
+        for _ in self.names:
+            table.add_column(ratio=1)
+        for language in ("ko", "en"):
+            table.add_row(*(self._screen(code, language) for code in self.names))
+        return table
+
+    def _screen(self, code: str, language: str) -> Panel:
+        text = self.screens.get((code, language))
+        count = self.reached[code, text] if text is not None else 0
+        return Panel(
+            Text(text or "(no message)", style="" if text else "dim"),
+            title=f"{self.names[code]} phone ({language})",
+            subtitle=f"{count} phones show it" if text else None,
+            border_style="green" if text else "dim",
+            height=12,
+        )
