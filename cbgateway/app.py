@@ -5,7 +5,7 @@ import json
 import os
 import random
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -113,7 +113,7 @@ class Gateway:
         plan_hash = prepared.plan.hash()
         document = approval.approval_document(bulletin_id, plan_hash)
         signature = sign_detached(canonical(document), key, content=approval.DECISION)
-        seal_keys = self.seal_keys(prepared.record.bulletin.regions)
+        seal_keys = self.seal_keys({order.lineage.region for order in prepared.plan.orders})
         with self.store.transaction() as tx:
             return approval.approve(
                 tx,
@@ -139,7 +139,7 @@ class Gateway:
                 now=self.clock.now(),
             )
 
-    def seal_keys(self, regions: tuple[str, ...]) -> dict[str, SigningKey]:
+    def seal_keys(self, regions: Iterable[str]) -> dict[str, SigningKey]:
         """Read the sealing keys of some regions."""
         return {
             code: SigningKey.load(self.settings.keys / "regions" / f"{code}.pem")

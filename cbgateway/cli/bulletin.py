@@ -63,9 +63,8 @@ def submit(
         print_json(report)
         return
     print_bulletin(report)
-    console.print(
-        f"Now somebody else: cbgateway bulletin approve {report['bulletin']} --home {home} --key ..."
-    )
+    command = f"cbgateway bulletin approve {report['bulletin']} --home {home} --key ..."
+    console.print(f"Now somebody else: {command}")
 
 
 @app.command(

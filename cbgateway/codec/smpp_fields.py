@@ -222,7 +222,12 @@ class ShortMessageField(Field):
             raise EncodeError(problem, field=name, clause="SMPP 5.0 4.2.1.1")
         return bytes([len(value)]) + value
 
-    def read(self, name: str, octets: bytes, offset: int) -> tuple[bytes, int]:
+    def read(
+        self,
+        name: str,  # noqa: ARG002 - it is the length in front that can be wrong
+        octets: bytes,
+        offset: int,
+    ) -> tuple[bytes, int]:
         """See `Field`."""
         length, start = _OCTET.read("sm_length", octets, offset)
         if start + length > len(octets):

@@ -1,0 +1,133 @@
+"""What the tests share: a clock that stands still, and a gateway with two people in a folder."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from cbgateway.app import Gateway, init_home
+from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.delivery import BulletinRecord
+from cbgateway.signing.keys import SigningKey
+
+settings.register_profile(
+    "ci", max_examples=200, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci")
+
+NOON = datetime(2021, 10, 25, 3, 0, tzinfo=UTC)
+KOREAN = "[과기정통부] 11:16부터 전국 KT 인터넷·통화 장애. 원인 확인 중. 다음 안내 12:00"
+ENGLISH = "[MSIT] KT outage nationwide since 11:16. Next update 12:00"
+
+
+@dataclass
+class FakeClock:
+    """Shows the time it is told."""
+
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        """Give the time."""
+        return self.at
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.at += timedelta(seconds=seconds)
+
+
+@dataclass
+class Office:
+    """A gateway with two people: alice submits, bob approves."""
+
+    gateway: Gateway
+    clock: FakeClock
+    keys: dict[str, SigningKey]
+    _count: int = field(default=0)
+
+    def document(self, **changes: Any) -> dict[str, Any]:
+        """Give a sound first bulletin, changed as asked; None takes a member out."""
+        self._count += 1
+        document: dict[str, Any] = {
+            "schema": 1,
+            "identifier": f"b-{self._count}",
+            "sender": "alice",
+            "incident": {
+                "id": "inc-1",
+                "carrier": "kt",
+                "services": ["voice"],
+                "started_at": "2021-10-25T11:16:00+09:00",
+            },
+            "kind": "first",
+            "regions": ["KR-26"],
+            "texts": {"ko": KOREAN, "en": ENGLISH},
+            "next_update": "PT30M",
+        }
+        document |= changes
+        return {name: value for name, value in document.items() if value is not None}
+
+    def later(self, kind: str, **changes: Any) -> dict[str, Any]:
+        """Give a sound later bulletin of the same incident."""
+        changes = {"incident": "inc-1", "kind": kind} | changes
+        if kind in {"restored", "withdrawal"}:
+            changes.setdefault("next_update", None)
+        if kind == "withdrawal":
+            changes.setdefault("texts", None)
+        return self.document(**changes)
+
+    def submit(self, document: dict[str, Any], *, by: str = "alice") -> BulletinRecord:
+        """Have somebody submit a document."""
+        return self.gateway.submit(json.dumps(document).encode(), key=self.keys[by])
+
+    def approve(self, bulletin_id: str, *, by: str = "bob") -> BulletinRecord:
+        """Have somebody approve a bulletin as it stands now."""
+        return self.gateway.approve(self.gateway.prepare(bulletin_id), key=self.keys[by])
+
+    def issue(self, document: dict[str, Any]) -> BulletinRecord:
+        """Submit and approve a document."""
+        return self.approve(self.submit(document).bulletin.bulletin_id)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Give a clock that shows noon in Korea on 25 October 2021."""
+    return FakeClock()
+
+
+@pytest.fixture
+def make_office(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Office]]:
+    """Give a maker of offices, each in a folder of its own; they are closed at the end."""
+    open_gateways: list[Any] = []
+
+    def make(*, mode: Mode = Mode.TEST, name: str = "gateway") -> Office:
+        home = tmp_path / name
+        ports = {"kt": 2775, "skt": 2776, "lguplus": 2777}
+        init_home(home, mode=mode, country="kr", ports=ports, clock=clock)
+        manager = Gateway.open(home, clock=clock)
+        gateway = manager.__enter__()
+        open_gateways.append(manager)
+        keys = {}
+        for person, submits in (("alice", True), ("bob", False)):
+            _, path = gateway.add_person(
+                person,
+                may_submit=submits,
+                may_approve=not submits,
+                regions=("KR",),
+                classes=("safety", "emergency", "critical"),
+            )
+            keys[person] = SigningKey.load(path)
+        return Office(gateway, clock, keys)
+
+    yield make
+    for manager in open_gateways:
+        manager.__exit__(None, None, None)
+
+
+@pytest.fixture
+def office(make_office: Callable[..., Office]) -> Office:
+    """Give a gateway in mode test, with alice and bob."""
+    return make_office()

@@ -1,0 +1,422 @@
+"""Dispatch: INTENT before sending, the outcome after, and what crashes and refusals leave."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from cbgateway.domain.errors import (
+    ExpiredError,
+    ModeMismatchError,
+    NotSentError,
+    RejectedError,
+    SignatureInvalidError,
+    UnansweredError,
+)
+from cbgateway.domain.lifecycle import DeliveryState
+from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.orders import (
+    BroadcastReport,
+    Order,
+    Outcome,
+    Report,
+    Stop,
+    Submit,
+    SubmitReport,
+    WriteReplace,
+)
+from cbgateway.service.dispatcher import ATTEMPTS_MAX, Dispatcher
+from cbgateway.service.reports import bulletin_report, incident_report
+from cbgateway.service.sendable import check_sendable
+
+ROUNDS_MAX = 400
+
+
+@dataclass
+class Call:
+    """One order as a link was asked to carry it out."""
+
+    order: Order
+    seal: str
+    peer_reference: str
+    state_in_store: DeliveryState
+
+
+@dataclass
+class ScriptedLink:
+    """A link that answers as it is told and remembers what it was asked."""
+
+    peer_id: str
+    answer: Callable[[Order], Report]
+    office: Any
+    is_ready: asyncio.Event = field(default_factory=asyncio.Event)
+    calls: list[Call] = field(default_factory=list)
+
+    async def run(self) -> None:
+        """Have nothing to hold up."""
+        await asyncio.Event().wait()
+
+    async def wait_ready(self) -> None:
+        """Wait until the test lets the peer be reached."""
+        await self.is_ready.wait()
+
+    async def send(
+        self, order: Order, *, seal: str, peer_reference: str, sent: bytes
+    ) -> Report:
+        """Answer as told."""
+        with self.office.gateway.store.read() as tx:
+            states = {row.state for row in tx.deliveries(order.bulletin_id) if row.order and row.seal == seal}
+        in_store = DeliveryState.INTENT if DeliveryState.INTENT in states else DeliveryState.READY
+        self.calls.append(Call(order, seal, peer_reference, in_store))
+        return self.answer(order)
+
+
+def accept(order: Order) -> Report:
+    """Say yes to everything."""
+    if isinstance(order, Submit):
+        return SubmitReport(bytes([Outcome.ACCEPTED]) * len(order.recipients), {})
+    return BroadcastReport(f"ref-{order.bulletin_id}")
+
+
+def run_until(
+    office: Any,
+    links: dict[str, ScriptedLink],
+    is_done: Callable[[tuple[Any, ...]], bool],
+    *,
+    step: Callable[[], None] = lambda: None,
+) -> tuple[Any, ...]:
+    """Run a dispatcher until the deliveries look as wanted; the rounds are bounded."""
+
+    async def run() -> tuple[Any, ...]:
+        dispatcher = Dispatcher(
+            office.gateway.store,
+            office.gateway.deployment,
+            links,
+            clock=office.clock,
+            random=lambda: 0.5,
+        )
+        for link in links.values():
+            link.is_ready = asyncio.Event()
+            link.is_ready.set()
+        task = asyncio.create_task(dispatcher.run())
+        try:
+            for _ in range(ROUNDS_MAX):
+                with office.gateway.store.read() as tx:
+                    rows: tuple[Any, ...] = tx.deliveries()
+                if is_done(rows):
+                    return rows
+                assert not task.done(), task.exception()
+                step()
+                await asyncio.wait([task], timeout=0.01)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        pytest.fail(f"not reached: {[(row.delivery_id, row.state) for row in rows]}")
+
+    return asyncio.run(run())
+
+
+def states(rows: tuple[Any, ...], peer: str = "kt") -> set[DeliveryState]:
+    """Give the states of a peer's deliveries."""
+    return {row.state for row in rows if row.lineage.peer_id == peer}
+
+
+def test_intent_is_committed_before_the_first_octet(office: Any) -> None:
+    """When a link is asked, the store says INTENT; afterwards ACKED with the peer's reference."""
+    link = ScriptedLink("kt", accept, office)
+    office.issue(office.document())
+
+    rows = run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.ACKED})
+
+    assert [call.state_in_store for call in link.calls] == [DeliveryState.INTENT] * 2
+    assert {row.peer_reference for row in rows if row.lineage.peer_id == "kt"} == {"ref-inc-1/1"}
+    assert states(rows, "skt") == {DeliveryState.READY}
+
+
+def test_update_replaces_what_the_peer_has(office: Any) -> None:
+    """A newer version is sent as the replacement of the one that was acknowledged."""
+    link = ScriptedLink("kt", accept, office)
+    office.issue(office.document())
+    run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.ACKED})
+    office.issue(office.later("progress"))
+
+    run_until(office, {"kt": link}, lambda rows: len(link.calls) == 4)
+
+    assert {call.peer_reference for call in link.calls[:2]} == {""}
+    assert {call.peer_reference for call in link.calls[2:]} == {"ref-inc-1/1"}
+
+
+def test_returning_peer_gets_only_the_newest(office: Any) -> None:
+    """Three bulletins while a carrier was down: it gets the third, once, as a new broadcast."""
+    link = ScriptedLink("kt", accept, office)
+    for document in (office.document(), office.later("progress"), office.later("eta_change")):
+        office.issue(document)
+
+    run_until(office, {"kt": link}, lambda rows: DeliveryState.ACKED in states(rows))
+
+    assert {call.order.bulletin_id for call in link.calls} == {"inc-1/3"}
+    assert {call.peer_reference for call in link.calls} == {""}
+
+
+def test_withdrawal_stops_by_reference(office: Any) -> None:
+    """A stop order names what the peer has on air; where nothing was, it is CANCELLED."""
+    link = ScriptedLink("kt", accept, office)
+    office.issue(office.document())
+    run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.ACKED})
+    office.issue(office.later("withdrawal"))
+    other = ScriptedLink("skt", accept, office)
+
+    rows = run_until(
+        office,
+        {"kt": link, "skt": other},
+        lambda rows: DeliveryState.CANCELLED in states(rows, "skt") and len(link.calls) == 4,
+    )
+
+    assert all(isinstance(call.order, Stop) for call in link.calls[2:])
+    assert {call.peer_reference for call in link.calls[2:]} == {"ref-inc-1/1"}
+    assert other.calls == []
+    assert DeliveryState.SUPERSEDED in states(rows, "skt")
+
+
+def test_unanswered_broadcast_is_in_doubt_then_sent_again_unchanged(office: Any) -> None:
+    """Phones know a repeat by its serial number, so the same order goes out again."""
+    answers = iter([UnansweredError("nothing came"), UnansweredError("nothing came")])
+
+    def first_silent(order: Order) -> Report:
+        for error in answers:
+            raise error
+        return accept(order)
+
+    link = ScriptedLink("kt", first_silent, office)
+    office.issue(office.document())
+
+    rows = run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.IN_DOUBT})
+    assert {row.reason for row in rows if row.lineage.peer_id == "kt"} == {"nothing came"}
+    run_until(
+        office,
+        {"kt": link},
+        lambda rows: states(rows) == {DeliveryState.ACKED},
+        step=lambda: office.clock.advance(1),
+    )
+
+    assert link.calls[0].order == link.calls[2].order
+    assert len(link.calls) == 4
+
+
+def test_crash_while_sending_leaves_intent_which_recovery_resolves(office: Any) -> None:
+    """A broadcast that a crash left in INTENT is sent again; short messages stay in doubt."""
+    office.gateway.import_recipients("kt", b"number,region,language\n821012345678,KR-26,ko\n")
+    office.issue(office.document())
+    with office.gateway.store.transaction() as tx:
+        for row in tx.due("kt", at=office.clock.now(), limit=10):
+            tx.settle(row, DeliveryState.INTENT, at=office.clock.now())
+    link = ScriptedLink("kt", accept, office)
+
+    rows = run_until(
+        office, {"kt": link}, lambda rows: DeliveryState.INTENT not in states(rows) and len(link.calls) == 2
+    )
+
+    by_channel = {row.lineage.channel.value: row for row in rows if row.lineage.peer_id == "kt"}
+    assert all(isinstance(call.order, WriteReplace) for call in link.calls)
+    assert by_channel["sms"].state is DeliveryState.IN_DOUBT
+    assert by_channel["sms"].outcomes == bytes([Outcome.IN_DOUBT])
+
+
+def test_temporary_refusals_end_after_some_attempts(office: Any) -> None:
+    """A peer that always throttles is asked again with growing pauses, not for ever."""
+
+    def throttle(order: Order) -> Report:
+        raise RejectedError("ESME_RTHROTTLED", is_temporary=True)
+
+    link = ScriptedLink("kt", throttle, office)
+    office.issue(office.document(texts={"ko": "장애"}))
+
+    rows = run_until(
+        office,
+        {"kt": link},
+        lambda rows: states(rows) == {DeliveryState.REFUSED},
+        step=lambda: office.clock.advance(60),
+    )
+
+    assert len(link.calls) == ATTEMPTS_MAX
+    assert "ESME_RTHROTTLED" in next(row.reason for row in rows if row.lineage.peer_id == "kt")
+
+
+def test_permanent_refusal_and_lost_link(office: Any) -> None:
+    """A permanent refusal ends a delivery; one that was never sent waits without harm."""
+
+    def refuse(order: Order) -> Report:
+        raise RejectedError("ESME_RINVSRCADR", is_temporary=False)
+
+    def lose(order: Order) -> Report:
+        message = "skt is not connected"
+        raise NotSentError(message)
+
+    links = {
+        "kt": ScriptedLink("kt", refuse, office),
+        "skt": ScriptedLink("skt", lose, office),
+    }
+    office.issue(office.document())
+
+    rows = run_until(
+        office,
+        links,
+        lambda rows: states(rows) == {DeliveryState.REFUSED} and len(links["skt"].calls) == 2
+        and DeliveryState.INTENT not in states(rows, "skt"),
+    )
+
+    assert states(rows, "skt") == {DeliveryState.READY}
+
+
+def test_failure_of_our_own_is_in_doubt_and_hurts_nobody_else(office: Any) -> None:
+    """An error that nobody expected leaves a named state, and other peers go on."""
+
+    def fail(order: Order) -> Report:
+        return {}["bug"]
+
+    links = {"kt": ScriptedLink("kt", fail, office), "skt": ScriptedLink("skt", accept, office)}
+    office.issue(office.document())
+
+    rows = run_until(
+        office,
+        links,
+        lambda rows: states(rows) == {DeliveryState.IN_DOUBT}
+        and states(rows, "skt") == {DeliveryState.ACKED},
+    )
+
+    assert "KeyError" in next(row.reason for row in rows if row.lineage.peer_id == "kt")
+
+
+def test_chunk_outcomes_add_up(office: Any) -> None:
+    """What is unsent is tried again and only that; what is in doubt stays so."""
+    office.gateway.import_recipients(
+        "kt",
+        b"number,region,language\n" + b"".join(b"8210123456%02d,KR-26,ko\n" % n for n in range(4)),
+    )
+    reports = iter(
+        [
+            SubmitReport(bytes([1, 2, 3, 0]), {"ESME_RTHROTTLED": 1, "ESME_RINVDSTADR": 1}),
+            SubmitReport(bytes([1, 2, 3, 1]), {}),
+        ]
+    )
+
+    def answer(order: Order) -> Report:
+        return next(reports) if isinstance(order, Submit) else accept(order)
+
+    link = ScriptedLink("kt", answer, office)
+    office.issue(office.document())
+
+    rows = run_until(
+        office,
+        {"kt": link},
+        lambda rows: any(row.outcomes == bytes([1, 2, 3, 1]) for row in rows),
+        step=lambda: office.clock.advance(1),
+    )
+
+    row = next(row for row in rows if row.recipients)
+    with office.gateway.store.read() as tx:
+        report = bulletin_report(tx.bulletin("inc-1/1"), [row])["deliveries"][0]
+        assert incident_report(tx, "nothing") is None
+    assert row.state is DeliveryState.IN_DOUBT
+    assert (report["accepted"], report["refused"], report["in_doubt"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state"),
+    [(bytes([2, 2]), DeliveryState.REFUSED), (bytes([1, 2]), DeliveryState.ACKED)],
+)
+def test_chunk_ends_in_the_state_of_its_best_outcome(
+    office: Any, outcomes: bytes, state: DeliveryState
+) -> None:
+    """One accepted recipient makes a chunk ACKED, none makes it REFUSED."""
+    office.gateway.import_recipients(
+        "kt", b"number,region,language\n821012345601,KR-26,ko\n821012345602,KR-26,ko\n"
+    )
+
+    def answer(order: Order) -> Report:
+        return SubmitReport(outcomes, {}) if isinstance(order, Submit) else accept(order)
+
+    link = ScriptedLink("kt", answer, office)
+    office.issue(office.document())
+
+    rows = run_until(
+        office, {"kt": link}, lambda rows: any(row.outcomes == outcomes for row in rows)
+    )
+
+    assert next(row for row in rows if row.recipients).state is state
+
+
+def test_what_expires_is_never_sent(office: Any) -> None:
+    """A delivery whose time passed while the peer was away ends EXPIRED."""
+    office.issue(office.document(expires="PT1H"))
+    office.clock.advance(3600)
+    link = ScriptedLink("kt", accept, office)
+
+    rows = run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.EXPIRED})
+
+    assert link.calls == []
+    assert states(rows, "skt") == {DeliveryState.EXPIRED}
+
+
+TAMPERING = [
+    (
+        "UPDATE delivery SET order_document = replace(order_document, '11:16', '11:17')",
+        "not part of what was approved",
+    ),
+    ("UPDATE delivery SET seal = seal || 'A'", "seal"),
+    ("UPDATE bulletin SET plan = replace(plan, 'test', 'live')", "not the one that was approved"),
+    ("UPDATE bulletin SET decision = replace(decision, 'plan_hash\": \"', 'plan_hash\": \"0')", ""),
+    ("UPDATE person SET is_revoked = 1 WHERE name = 'bob'", "revoked"),
+    ("UPDATE bulletin SET state = 'pending'", "not approved"),
+    ("DELETE FROM region_key", "not known"),
+]
+
+
+@pytest.mark.parametrize(("statement", "reason"), TAMPERING)
+def test_tampered_outbox_is_not_sent(office: Any, statement: str, reason: str) -> None:
+    """Whatever is changed behind the gateway's back is refused before the first octet."""
+    office.issue(office.document())
+    with office.gateway.store.transaction() as tx:
+        tx._connection.execute(statement)
+    link = ScriptedLink("kt", accept, office)
+
+    rows = run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.REFUSED})
+
+    assert link.calls == []
+    assert reason in next(row.reason for row in rows if row.lineage.peer_id == "kt")
+
+
+def test_one_changed_octet_of_a_sealed_bulletin_is_a_signature_error(office: Any) -> None:
+    """With plan and approval forged to match, the region's seal still tells."""
+    office.issue(office.document())
+    with office.gateway.store.read() as tx:
+        row = tx.deliveries()[0]
+        order = json.loads(row.order)
+        order["broadcast"]["text"] += "!"
+        forged = type(row)(
+            **{
+                name: getattr(row, name)
+                for name in row.__slots__
+                if name != "order"
+            },
+            order=json.dumps(order, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
+        )
+
+        with pytest.raises(SignatureInvalidError, match="not part of what was approved"):
+            check_sendable(tx, forged, mode=Mode.TEST, now=office.clock.now())
+
+
+def test_last_look_names_what_is_wrong(office: Any) -> None:
+    """Mode, expiry and state are looked at once more."""
+    office.issue(office.document(expires="PT1H"))
+    with office.gateway.store.read() as tx:
+        row = tx.deliveries()[0]
+
+        with pytest.raises(ModeMismatchError):
+            check_sendable(tx, row, mode=Mode.EXERCISE, now=office.clock.now())
+        office.clock.advance(3600)
+        with pytest.raises(ExpiredError):
+            check_sendable(tx, row, mode=Mode.TEST, now=office.clock.now())
