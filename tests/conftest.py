@@ -16,7 +16,11 @@ from cbgateway.domain.delivery import BulletinRecord
 from cbgateway.signing.keys import SigningKey
 
 settings.register_profile(
-    "ci", max_examples=200, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "ci",
+    max_examples=200,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci")
 

@@ -168,7 +168,7 @@ class Unparsed:
 def encode(pdu: Pdu) -> bytes:
     """Write a PDU.
 
-    A response with a status other than ESME_ROK and nothing in its body is a header alone, as
+    A response with a status other than ESME_ROK and nothing to say is a header alone, as
     SMPP 3.4 4.4.2 and others ask.
 
     Raises:
@@ -178,7 +178,7 @@ def encode(pdu: Pdu) -> bytes:
     """
     body = pdu.body
     parts = [kind.write(name, getattr(body, name)) for name, kind in _LAYOUTS[type(body)]]
-    if pdu.command_status and is_response(body) and body == type(body)():
+    if pdu.command_status and not pdu.tlvs and is_response(body) and body == type(body)():
         parts = []
     for tlv in pdu.tlvs:
         problem = problem_of(tlv)

@@ -247,7 +247,7 @@ def tlv_value(tlv: Tlv) -> int | str | bytes:
             return int.from_bytes(tlv.value, "big")
         case Kind.C_STRING:
             return tlv.value.partition(b"\0")[0].decode("ascii", "replace")
-        case Kind.OCTETS:
+        case _:
             return tlv.value
 
 

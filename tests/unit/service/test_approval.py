@@ -271,9 +271,7 @@ def test_approval_of_another_plan_is_stale(office: Any) -> None:
     """What goes out is what the approver saw: a new recipient in between voids the approval."""
     record = office.submit(office.document())
     prepared = office.gateway.prepare(record.bulletin.bulletin_id)
-    office.gateway.import_recipients(
-        "kt", b"number,region,language\n821012345678,KR-26,ko\n"
-    )
+    office.gateway.import_recipients("kt", b"number,region,language\n821012345678,KR-26,ko\n")
 
     with pytest.raises(StaleError, match="changed"):
         office.gateway.approve(prepared, key=office.keys["bob"])
@@ -285,9 +283,7 @@ def test_edited_bulletin_cannot_be_approved(office: Any) -> None:
     record = office.submit(office.document())
     prepared = office.gateway.prepare(record.bulletin.bulletin_id)
     with office.gateway.store.transaction() as tx:
-        tx._connection.execute(
-            "UPDATE bulletin SET document = replace(document, '장애', '정상')"
-        )
+        tx._connection.execute("UPDATE bulletin SET document = replace(document, '장애', '정상')")
 
     with pytest.raises(StaleError):
         office.gateway.approve(prepared, key=office.keys["bob"])

@@ -63,12 +63,14 @@ class ScriptedLink:
         """Wait until the test lets the peer be reached."""
         await self.is_ready.wait()
 
-    async def send(
-        self, order: Order, *, seal: str, peer_reference: str, sent: bytes
-    ) -> Report:
+    async def send(self, order: Order, *, seal: str, peer_reference: str, sent: bytes) -> Report:
         """Answer as told."""
         with self.office.gateway.store.read() as tx:
-            states = {row.state for row in tx.deliveries(order.bulletin_id) if row.order and row.seal == seal}
+            states = {
+                row.state
+                for row in tx.deliveries(order.bulletin_id)
+                if row.order and row.seal == seal
+            }
         in_store = DeliveryState.INTENT if DeliveryState.INTENT in states else DeliveryState.READY
         self.calls.append(Call(order, seal, peer_reference, in_store))
         return self.answer(order)
@@ -216,7 +218,9 @@ def test_crash_while_sending_leaves_intent_which_recovery_resolves(office: Any) 
     link = ScriptedLink("kt", accept, office)
 
     rows = run_until(
-        office, {"kt": link}, lambda rows: DeliveryState.INTENT not in states(rows) and len(link.calls) == 2
+        office,
+        {"kt": link},
+        lambda rows: DeliveryState.INTENT not in states(rows) and len(link.calls) == 2,
     )
 
     by_channel = {row.lineage.channel.value: row for row in rows if row.lineage.peer_id == "kt"}
@@ -264,8 +268,11 @@ def test_permanent_refusal_and_lost_link(office: Any) -> None:
     rows = run_until(
         office,
         links,
-        lambda rows: states(rows) == {DeliveryState.REFUSED} and len(links["skt"].calls) == 2
-        and DeliveryState.INTENT not in states(rows, "skt"),
+        lambda rows: (
+            states(rows) == {DeliveryState.REFUSED}
+            and len(links["skt"].calls) == 2
+            and DeliveryState.INTENT not in states(rows, "skt")
+        ),
     )
 
     assert states(rows, "skt") == {DeliveryState.READY}
@@ -283,8 +290,10 @@ def test_failure_of_our_own_is_in_doubt_and_hurts_nobody_else(office: Any) -> No
     rows = run_until(
         office,
         links,
-        lambda rows: states(rows) == {DeliveryState.IN_DOUBT}
-        and states(rows, "skt") == {DeliveryState.ACKED},
+        lambda rows: (
+            states(rows) == {DeliveryState.IN_DOUBT}
+            and states(rows, "skt") == {DeliveryState.ACKED}
+        ),
     )
 
     assert "KeyError" in next(row.reason for row in rows if row.lineage.peer_id == "kt")
@@ -397,11 +406,7 @@ def test_one_changed_octet_of_a_sealed_bulletin_is_a_signature_error(office: Any
         order = json.loads(row.order)
         order["broadcast"]["text"] += "!"
         forged = type(row)(
-            **{
-                name: getattr(row, name)
-                for name in row.__slots__
-                if name != "order"
-            },
+            **{name: getattr(row, name) for name in row.__slots__ if name != "order"},
             order=json.dumps(order, ensure_ascii=False, sort_keys=True, separators=(",", ":")),
         )
 

@@ -56,9 +56,7 @@ def test_references_name_what_went_out_before(office: Any) -> None:
     """An update references every earlier bulletin that was approved, and no rejected one."""
     office.issue(office.document(identifier="one"))
     rejected = office.submit(office.later("progress", identifier="two"))
-    office.gateway.reject(
-        rejected.bulletin.bulletin_id, reason="not yet", key=office.keys["bob"]
-    )
+    office.gateway.reject(rejected.bulletin.bulletin_id, reason="not yet", key=office.keys["bob"])
 
     record = office.submit(office.later("progress", identifier="three"))
 

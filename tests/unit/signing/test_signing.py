@@ -229,7 +229,11 @@ def orders(bulletin: Bulletin, **changes: Any) -> list[Any]:
         "alert_class": "safety",
         "area": Area("KR-26", {"en": "Busan"}),
         "expires_at": bulletin.expires,
-    } | {name: value for name, value in changes.items() if name in {"area", "expires_at", "bulletin_id"}}
+    } | {
+        name: value
+        for name, value in changes.items()
+        if name in {"area", "expires_at", "bulletin_id"}
+    }
     return [
         WriteReplace(
             **common,
