@@ -1,0 +1,205 @@
+"""The SMPP link over loopback TCP: binds, reconnects, and says what became of each recipient."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from cbgateway.app import load_checked_profiles
+from cbgateway.carriers.registry import make_link
+from cbgateway.carriers.smpp.link import SmppLink
+from cbgateway.codec import cbs, smpp
+from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
+from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
+from cbgateway.domain.orders import Area, Outcome, Stop, Submit, WriteReplace
+
+CARRIER = load_checked_profiles(None).carriers["kt"]
+COMMON: dict[str, Any] = {
+    "bulletin_id": "inc-1/1",
+    "alert_class": "safety",
+    "area": Area("KR-26", {"ko": "부산", "en": "Busan"}),
+    "expires_at": datetime(2021, 10, 25, 4, 0, tzinfo=UTC),
+}
+BROADCAST = WriteReplace(
+    **COMMON,
+    broadcast=Broadcast(
+        "ko",
+        4372,
+        SerialNumber(GeographicalScope.PLMN, 1, 0),
+        0x48,
+        "장애",
+        cbs.paginate("장애", dcs=0x48),
+    ),
+    repetition_period_s=60,
+    number_of_broadcasts=1,
+)
+SUBMIT = Submit(
+    **COMMON, language="ko", text="장애", recipients=tuple("82101234560" + str(n) for n in range(5))
+)
+
+Answer = Callable[[smpp.Pdu], smpp.Pdu | None]
+
+
+def accept(pdu: smpp.Pdu) -> smpp.Pdu | None:
+    """Say yes to every request."""
+    return smpp.Pdu(smpp.response_to(pdu.body), pdu.sequence_number)
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    answer: Answer, **changes: Any
+) -> AsyncIterator[tuple[SmppLink, list[smpp.Pdu]]]:
+    """Give a bound link to a message centre that answers as told, and what the centre has seen."""
+    seen: list[smpp.Pdu] = []
+    writers: list[asyncio.StreamWriter] = []
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        framer = smpp.Framer()
+        with contextlib.suppress(OSError):
+            while octets := await reader.read(65536):
+                for pdu in framer.receive(octets):
+                    assert isinstance(pdu, smpp.Pdu)
+                    seen.append(pdu)
+                    is_ours = isinstance(pdu.body, smpp.BindTransmitter | smpp.Unbind)
+                    reply = accept(pdu) if is_ours else answer(pdu)
+                    if reply is None:
+                        writer.transport.abort()
+                    else:
+                        writer.write(smpp.encode(reply))
+
+    server = await asyncio.start_server(converse, "127.0.0.1", 0)
+    rules = CARRIER.smpp.model_copy(
+        update={"reconnect_delay_min_s": 0.01, "reconnect_delay_max_s": 0.01, **changes}
+    )
+    link = make_link(
+        CARRIER.model_copy(update={"smpp": rules}),
+        host="127.0.0.1",
+        port=server.sockets[0].getsockname()[1],
+        system_id="gateway",
+        password="secret",
+        random=lambda: 0.5,
+    )
+    assert isinstance(link, SmppLink)
+    task = asyncio.create_task(link.run())
+    try:
+        async with asyncio.timeout(10):
+            await link.wait_ready()
+            yield link, seen
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        for writer in writers:
+            writer.close()
+        server.close()
+
+
+def outcomes(report: Any) -> list[int]:
+    """Give a report's outcomes as numbers."""
+    return list(report.outcomes)
+
+
+def test_orders_are_carried_out() -> None:
+    """Broadcast, stop and short messages go out on one bind, and the goodbye too."""
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        if isinstance(pdu.body, smpp.BroadcastSm):
+            return smpp.Pdu(smpp.BroadcastSmResp(message_id="b-1"), pdu.sequence_number)
+        return accept(pdu)
+
+    async def run() -> list[smpp.Pdu]:
+        async with connected(answer) as (link, seen):
+            report: Any = await link.send(BROADCAST, seal="s", peer_reference="", sent=b"")
+            assert report.peer_reference == "b-1"
+            stop = Stop(**COMMON, message_identifier=4372, message_code=1)
+            await link.send(stop, seal="s", peer_reference="b-1", sent=b"")
+            report = await link.send(SUBMIT, seal="s", peer_reference="", sent=b"")
+            assert outcomes(report) == [Outcome.ACCEPTED] * 5
+        return seen
+
+    names = [smpp.name_of(pdu.body) for pdu in asyncio.run(run())]
+
+    assert names == [
+        "bind_transmitter",
+        "broadcast_sm",
+        "cancel_broadcast_sm",
+        *["submit_sm"] * 5,
+        "unbind",
+    ]
+
+
+def test_link_comes_back_after_a_reset() -> None:
+    """What was in flight is unanswered; the next order goes out on a new bind."""
+    drops = iter([True])
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        return None if next(drops, False) else accept(pdu)
+
+    async def run() -> int:
+        async with connected(answer) as (link, seen):
+            with pytest.raises(UnansweredError):
+                await link.send(BROADCAST, seal="", peer_reference="", sent=b"")
+            with pytest.raises(NotSentError):
+                await link.send(BROADCAST, seal="", peer_reference="", sent=b"")
+            await link.wait_ready()
+            await link.send(BROADCAST, seal="", peer_reference="", sent=b"")
+            return sum(isinstance(pdu.body, smpp.BindTransmitter) for pdu in seen)
+
+    assert asyncio.run(run()) == 2
+
+
+def test_each_recipient_has_an_outcome() -> None:
+    """Refused for good, put off, accepted: the chunk tells them apart, and stops when throttled."""
+    statuses = {"821012345601": 0x0B, "821012345603": 0x58}
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        assert isinstance(pdu.body, smpp.SubmitSm)
+        status = statuses.get(pdu.body.destination.address, 0)
+        return smpp.Pdu(smpp.SubmitSmResp(), pdu.sequence_number, status)
+
+    async def run() -> Any:
+        async with connected(answer, window_requests_max=1) as (link, _):
+            first: Any = await link.send(SUBMIT, seal="", peer_reference="", sent=b"")
+            statuses.clear()
+            second: Any = await link.send(SUBMIT, seal="", peer_reference="", sent=first.outcomes)
+            return first, second
+
+    first, second = asyncio.run(run())
+
+    assert outcomes(first) == [1, 2, 1, 0, 0]
+    assert dict(first.causes) == {"ESME_RINVDSTADR": 1, "ESME_RTHROTTLED": 1}
+    assert outcomes(second) == [1, 2, 1, 1, 1]
+
+
+def test_lost_link_leaves_the_chunk_in_doubt_and_unsent() -> None:
+    """The one in flight is in doubt, those behind it were never sent."""
+    answers = iter([accept])
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        return next(answers, lambda _: None)(pdu)
+
+    async def run() -> Any:
+        async with connected(answer, window_requests_max=1) as (link, _):
+            report: Any = await link.send(SUBMIT, seal="", peer_reference="", sent=b"")
+            with pytest.raises(NotSentError):
+                await link.send(SUBMIT, seal="", peer_reference="", sent=b"")
+            return report
+
+    assert outcomes(asyncio.run(run())) == [1, 3, 0, 0, 0]
+
+
+def test_refusal_is_a_refusal() -> None:
+    """The status comes out by its name."""
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        return smpp.Pdu(smpp.BroadcastSmResp(), pdu.sequence_number, 0x10D)
+
+    async def run() -> None:
+        async with connected(answer) as (link, _):
+            await link.send(BROADCAST, seal="", peer_reference="", sent=b"")
+
+    with pytest.raises(RejectedError, match="ESME_RBCASTFAIL"):
+        asyncio.run(run())
