@@ -389,7 +389,10 @@ def _period_s(octets: bytes) -> float:
 def _ends_at_s(validity_period: str, now_s: float) -> float | None:
     if not validity_period:
         return None
-    when = smpp.parse_time(validity_period)
+    try:
+        when = smpp.parse_time(validity_period)
+    except DecodeError as error:
+        raise Refusal(smpp.Status.ESME_RINVEXPIRY, str(error)) from error
     if isinstance(when, datetime):
         return when.timestamp()
     return (datetime.fromtimestamp(now_s, UTC) + when).timestamp()

@@ -1,0 +1,231 @@
+"""What every store engine promises: durable, grouped, isolated, and refusing what is not its own."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from cbgateway.domain.bulletin import Mode, Person
+from cbgateway.domain.delivery import Event, Recipient
+from cbgateway.domain.errors import ModeMismatchError, StaleError, StoreError, WorkflowError
+from cbgateway.domain.lifecycle import DeliveryState
+from cbgateway.storage.sqlite import SqliteStore
+
+AT = datetime(2021, 10, 25, 3, 0, tzinfo=UTC)
+
+
+def person(name: str) -> Person:
+    """Give somebody with a key of their own."""
+    return Person(name, f"key-{name}", name.encode().ljust(32), True, True, ("KR",), ("safety",))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """Give an empty store in mode test."""
+    one = SqliteStore.create(tmp_path / "store.db", mode=Mode.TEST, country="kr", at=AT)
+    yield one
+    one.close()
+
+
+def test_commit_is_synced_to_the_disk(store: SqliteStore) -> None:
+    """The settings that the promise of durability rests on are those of every connection."""
+    connection = store._connection
+
+    assert connection.pragma("journal_mode") == "wal"
+    assert connection.pragma("synchronous") == 2
+    assert connection.pragma("foreign_keys") == 1
+
+
+def test_what_was_committed_is_there_after_reopening(store: SqliteStore) -> None:
+    """Another connection reads what was written; mode and country belong to the file."""
+    with store.transaction() as tx:
+        tx.add_person(person("alice"))
+
+    again = SqliteStore.open(store.path)
+
+    with again.read() as tx:
+        assert tx.people() == (person("alice"),)
+    assert (again.mode, again.country) == (Mode.TEST, "kr")
+    again.close()
+
+
+def test_transaction_that_raises_leaves_nothing(store: SqliteStore) -> None:
+    """All or nothing."""
+    with pytest.raises(ZeroDivisionError), store.transaction() as tx:
+        tx.add_person(person("alice"))
+        _ = 1 / 0
+
+    with store.read() as tx:
+        assert tx.people() == ()
+
+
+def test_reading_cannot_write(store: SqliteStore) -> None:
+    """A read transaction refuses, and the next write works."""
+    with pytest.raises(apsw.ReadOnlyError), store.read() as tx:
+        tx.add_person(person("alice"))
+    with store.transaction() as tx:
+        tx.add_person(person("alice"))
+
+
+def test_grouped_work_is_isolated(store: SqliteStore) -> None:
+    """What one caller gets wrong undoes that caller's work alone."""
+
+    async def run() -> list[Any]:
+        def good(name: str) -> Any:
+            return lambda tx: tx.add_person(person(name))
+
+        def bad(tx: Any) -> None:
+            tx.add_person(person("mallory"))
+            raise WorkflowError
+
+        return await asyncio.gather(
+            store.run(good("alice")),
+            store.run(bad),
+            store.run(good("bob")),
+            return_exceptions=True,
+        )
+
+    results = asyncio.run(run())
+
+    assert [type(result) for result in results] == [type(None), WorkflowError, type(None)]
+    with store.read() as tx:
+        assert [one.name for one in tx.people()] == ["alice", "bob"]
+
+
+def test_work_beyond_the_queue_waits(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More work than the queue holds is done all the same."""
+    monkeypatch.setattr("cbgateway.storage.sqlite.QUEUE_MAX", 2)
+    monkeypatch.setattr("cbgateway.storage.sqlite.GROUP_MAX", 3)
+
+    async def run() -> None:
+        await asyncio.gather(
+            *(
+                store.run(lambda tx, n=n: tx.record(Event(AT, "s", str(n), "a", "")))
+                for n in range(50)
+            )
+        )
+
+    asyncio.run(run())
+
+    with store.read() as tx:
+        assert {event.what for event in tx.events("s")} == {str(n) for n in range(50)}
+
+
+def test_database_error_fails_the_whole_group(store: SqliteStore) -> None:
+    """When the engine itself refuses, nobody is told that work is durable."""
+
+    async def run() -> list[Any]:
+        def twice(tx: Any) -> None:
+            tx.add_person(person("alice"))
+            tx.add_person(person("alice"))
+
+        return await asyncio.gather(store.run(twice), return_exceptions=True)
+
+    (error,) = asyncio.run(run())
+
+    assert isinstance(error, apsw.ConstraintError)
+    with store.read() as tx:
+        assert tx.people() == ()
+
+
+def test_change_by_another_process_is_noticed(store: SqliteStore) -> None:
+    """Once for each stretch of commits, and not without one."""
+    other = SqliteStore.open(store.path)
+    store.has_changed()
+
+    assert not store.has_changed()
+    with other.transaction() as tx:
+        tx.add_person(person("alice"))
+    assert store.has_changed()
+    assert not store.has_changed()
+    other.close()
+
+
+def test_database_is_made_once(store: SqliteStore) -> None:
+    """Nothing is ever overwritten."""
+    with pytest.raises(StoreError, match="never overwritten"):
+        SqliteStore.create(store.path, mode=Mode.TEST, country="kr", at=AT)
+
+
+def test_database_of_another_mode_is_refused(store: SqliteStore) -> None:
+    """Modes never mix."""
+    with pytest.raises(ModeMismatchError, match="'test', not 'exercise'"):
+        SqliteStore.open(store.path, mode=Mode.EXERCISE)
+
+
+def test_what_is_no_database_of_ours_is_refused(store: SqliteStore, tmp_path: Path) -> None:
+    """A missing file, garbage, another program's file and another version: each by name."""
+    garbage = tmp_path / "garbage.db"
+    garbage.write_bytes(b"not a database " * 100)
+    foreign = tmp_path / "foreign.db"
+    apsw.Connection(str(foreign)).execute("CREATE TABLE t (c)")
+    store._connection.execute("PRAGMA user_version = 99")
+
+    with pytest.raises(StoreError, match="no database at"):
+        SqliteStore.open(tmp_path / "missing.db")
+    with pytest.raises(StoreError, match="left untouched"):
+        SqliteStore.open(garbage)
+    with pytest.raises(StoreError, match="not a cbgateway database"):
+        SqliteStore.open(foreign)
+    with pytest.raises(StoreError, match="schema 99"):
+        SqliteStore.open(store.path)
+    assert garbage.read_bytes() == b"not a database " * 100
+
+
+def test_memory_cannot_be_durable() -> None:
+    """A place that keeps no write-ahead log is refused."""
+    with pytest.raises(StoreError, match="durable"):
+        SqliteStore.create(Path(":memory:"), mode=Mode.TEST, country="kr", at=AT)
+
+
+def test_recipient_moves_with_the_newest_list(store: SqliteStore) -> None:
+    """A number belongs to one region of a carrier; the last import wins."""
+    with store.transaction() as tx:
+        assert tx.put_recipients("kt", [Recipient("821", "KR-26", "ko")]) == 1
+        tx.put_recipients("kt", [Recipient("821", "KR-11", "en"), Recipient("822", "KR-11", "ko")])
+        tx.put_recipients("skt", [Recipient("821", "KR-26", "ko")])
+
+    with store.read() as tx:
+        assert tx.recipients("kt", ["KR-26"]) == ()
+        assert tx.recipients("kt", ["KR-11", "KR-26"]) == (
+            Recipient("821", "KR-11", "en"),
+            Recipient("822", "KR-11", "ko"),
+        )
+        assert tx.count_recipients() == {("kt", "KR-11"): 2, ("skt", "KR-26"): 1}
+
+
+def test_outbox_gives_highest_class_first_and_one_per_lineage(office: Any) -> None:
+    """Of one lineage the oldest comes first; what is in flight holds its lineage back."""
+    office.issue(office.document())
+    store, now = office.gateway.store, office.clock.now()
+
+    with store.transaction() as tx:
+        due = tx.due("kt", at=now, limit=10)
+        assert [row.language for row in due] == ["ko", "en"]
+        tx.settle(due[0], DeliveryState.INTENT, at=now)
+        assert [row.language for row in tx.due("kt", at=now, limit=10)] == ["en"]
+        tx.settle(due[0], DeliveryState.READY, at=now, not_before=now + timedelta(seconds=5))
+        assert [row.language for row in tx.due("kt", at=now, limit=10)] == ["en"]
+        assert len(tx.due("kt", at=now + timedelta(seconds=5), limit=10)) == 2
+        assert len(tx.due("kt", at=now, limit=1)) == 1
+        assert tx.due("nobody", at=now, limit=10) == ()
+
+
+def test_illegal_move_is_refused_by_the_store(office: Any) -> None:
+    """The table decides, whatever the caller holds in its hands."""
+    office.issue(office.document())
+
+    with pytest.raises(WorkflowError), office.gateway.store.transaction() as tx:
+        tx.settle(tx.deliveries()[0], DeliveryState.ACKED, at=AT)
+
+
+def test_decision_is_written_once(office: Any) -> None:
+    """A second decision on the same bulletin is stale, whatever the code above forgets."""
+    record = office.issue(office.document())
+
+    with pytest.raises(StaleError), office.gateway.store.transaction() as tx:
+        tx.decide(record.bulletin.bulletin_id, record.state, record.decision)
