@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PEERS := node_modules/.installed
+PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration check demo bench lock peers clean
@@ -58,11 +58,11 @@ lock: ## write requirements.lock anew (needs uv)
 
 peers: $(PEERS) ## install the outside peers with apt and npm
 
-$(PEERS): package-lock.json
+$(PEERS): tests/integration/peers/package-lock.json
 	command -v tshark npm >/dev/null || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends tshark nodejs npm; }
-	npm ci --silent --no-audit --no-fund
+	npm ci --prefix tests/integration/peers --silent --no-audit --no-fund
 	touch $@
 
 clean: ## remove what the targets above have made
-	rm -rf $(VENV) node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) tests/integration/peers/node_modules build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
