@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,7 +51,7 @@ ENGLISH_EVERY = 8
 RECONNECT_DELAY_MAX_S = 0.3
 READY_TIMEOUT_S = 30
 SETTLE_TIMEOUT_S = 10
-"""Seconds that the phones have to show the last bulletin after the story has ended."""
+"""Seconds that phones have to show a bulletin that is waited for."""
 FRAME_S = 0.1
 LINE_OCTETS_MAX = 1 << 28
 """A simulator's last line tells of every phone."""
@@ -59,7 +59,7 @@ EXIT_DOES_NOT_HOLD = 1
 
 
 class ScaledClock:
-    """Shows the time of the story, which runs faster than the machine's once it has begun."""
+    """Shows the time of the story, which runs faster than the machine's, or stands still."""
 
     def __init__(self, *, speed: float) -> None:
         """Make a clock that stands at the story's beginning.
@@ -67,18 +67,25 @@ class ScaledClock:
         Args:
             speed: seconds of the story in each second.
         """
-        self._began_s: float | None = None
         self._speed = speed
+        self._shown = START
+        self._running_since_s: float | None = None
 
-    def begin(self) -> None:
+    def run(self) -> None:
         """Let the story's time run."""
-        self._began_s = time.monotonic()
+        self._running_since_s = time.monotonic()
+
+    def stand(self) -> None:
+        """Let the story's time stand still."""
+        self._shown = self.now()
+        self._running_since_s = None
 
     def now(self) -> datetime:
         """Give the time of the story."""
-        if self._began_s is None:
-            return START
-        return START + timedelta(seconds=(time.monotonic() - self._began_s) * self._speed)
+        if self._running_since_s is None:
+            return self._shown
+        elapsed_s = (time.monotonic() - self._running_since_s) * self._speed
+        return self._shown + timedelta(seconds=elapsed_s)
 
     def real_s_until(self, at: datetime) -> float:
         """Give the seconds on the machine until a time of the story."""
@@ -269,17 +276,15 @@ class Run:
         serving = asyncio.create_task(gateway.serve())
         drawing = asyncio.create_task(self._draw(gateway, draw))
         try:
-            self.clock.begin()
+            self.clock.run()
             for step in STEPS:
                 await asyncio.sleep(self.clock.real_s_until(step.at))
                 draw.line(step)
                 if step.kind is not None:
                     self._issue(gateway, step)
                 if step.returns is not None:
-                    await self._start(step.returns)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SETTLE_TIMEOUT_S):
-                    await self._everybody_shows(self._bulletins[-1])
+                    await self._return(step.returns)
+            await self._all_show(self._bulletins[-1], CARRIERS)
         finally:
             for task in (drawing, serving):
                 task.cancel()
@@ -297,14 +302,28 @@ class Run:
         bulletin = record.bulletin
         self._bulletins.append(Bulletin(bulletin.number, bulletin.kind.value, bulletin.texts))
 
-    async def _everybody_shows(self, bulletin: Bulletin) -> None:
-        """Wait until every phone shows a bulletin."""
+    async def _return(self, code: str) -> None:
+        """Bring a carrier's message centre back.
+
+        The story's time stands still meanwhile: how long this machine takes to start a process
+        would otherwise be multiplied like everything else.
+        """
+        self.clock.stand()
+        await self._start(code)
+        await self._all_show(self._bulletins[-1], (code,))
+        self.clock.run()
+
+    async def _all_show(self, bulletin: Bulletin, carriers: Iterable[str]) -> None:
+        """Wait until every phone of some carriers shows a bulletin, but not for ever."""
         texts = set(bulletin.texts.values())
-        while any(
-            sum(self.view.reached[code, text] for text in texts) < self._phones for code in CARRIERS
-        ):
-            self._news.clear()
-            await self._news.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                while any(
+                    sum(self.view.reached[code, text] for text in texts) < self._phones
+                    for code in carriers
+                ):
+                    self._news.clear()
+                    await self._news.wait()
 
     async def _draw(self, gateway: Gateway, draw: "_Draw") -> None:
         while True:

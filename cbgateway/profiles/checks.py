@@ -1,12 +1,12 @@
 """Rules that reach across keys and files of profiles."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from cbgateway.profiles.models import CarrierProfile, CountryProfile
+from cbgateway.profiles.models import CarrierProfile, CountryProfile, LanguageRules
 from cbgateway.profiles.regions import RegionsFile, Ring
-from cbgateway.profiles.templates import Template
+from cbgateway.profiles.templates import ChoiceSlot, Template, TemplateText
 
 RING_POINTS_MIN = 4
 
@@ -68,11 +68,11 @@ def check_regions(
 ) -> Iterator[Problem]:
     """Find regions without a place in the tree, without a name, or with a broken outline."""
     yield from _check_name(file, regions.country)
-    codes = [region.code for region in regions.regions]
     country = countries.get(regions.country)
     if country is None:
         yield Problem(file, "country", f"{regions.country!r} is no country; {_known(countries)}")
         return
+    codes = [region.code for region in regions.regions]
     if country.root_region not in codes:
         yield Problem(file, "regions", f"the root region {country.root_region!r} is missing")
     parents = {region.code: region.parent for region in regions.regions}
@@ -86,13 +86,7 @@ def check_regions(
         for language in country.languages:
             if language not in region.name:
                 yield Problem(file, f"{key}.name", f"{region.code!r} has no name in {language!r}")
-        for ring in polygons.get(region.code, ()):
-            if len(ring) < RING_POINTS_MIN or ring[0] != ring[-1]:
-                problem = f"a ring of {region.code!r} is not closed"
-                yield Problem(file, "outlines", problem)
-    for code in polygons:
-        if code not in codes:
-            yield Problem(file, "outlines", f"an outline of {code!r}, which is no region")
+    yield from _check_outlines(file, codes, polygons)
 
 
 def check_carrier(
@@ -107,30 +101,8 @@ def check_carrier(
     for plmn in carrier.plmns:
         if not plmn.startswith(country.mcc):
             yield Problem(file, "plmns", f"{plmn} does not begin with the MCC {country.mcc}")
-    smpp = carrier.smpp
-    for name in country.classes:
-        if not carrier.routes.get(name):
-            yield Problem(file, f"routes.{name}", "is missing: this class would reach nobody")
-        elif "broadcast" in carrier.routes[name] and name not in smpp.broadcast.classes:
-            yield Problem(file, f"smpp.broadcast.classes.{name}", "is missing, and routed")
-    for key, names in (
-        ("routes", carrier.routes),
-        ("smpp.broadcast.classes", smpp.broadcast.classes),
-    ):
-        for name in names:
-            if name not in country.classes:
-                problem = f"{name!r} is no class; {_known(country.classes)}"
-                yield Problem(file, f"{key}.{name}", problem)
-    if any("broadcast" in route for route in carrier.routes.values()) and smpp.version != "5.0":
-        yield Problem(file, "smpp.version", "broadcasts need version 5.0")
-    if smpp.reconnect_delay_min_s > smpp.reconnect_delay_max_s:
-        yield Problem(file, "smpp.reconnect_delay_min_s", "is longer than reconnect_delay_max_s")
-    if smpp.broadcast.payload == "pages" and smpp.vendor_tlvs.data_coding_scheme is None:
-        problem = "is needed with payload pages, or nobody could read them"
-        yield Problem(file, "smpp.vendor_tlvs.data_coding_scheme", problem)
-    tags = [tag for _, tag in smpp.vendor_tlvs if tag is not None]
-    if len(set(tags)) != len(tags):
-        yield Problem(file, "smpp.vendor_tlvs", "the same tag stands there twice")
+    yield from _check_routes(file, carrier, country)
+    yield from _check_smpp(file, carrier)
 
 
 def check_template(
@@ -145,40 +117,91 @@ def check_template(
     if country is None:
         yield Problem(file, "country", f"{template.country!r} is no country; {_known(countries)}")
         return
-    for language in country.languages:
-        for name, slot in template.slots.items():
-            if slot.type == "choice":
-                for option, texts in slot.options.items():
-                    if language not in texts:
-                        key = f"slots.{name}.options.{option}"
-                        yield Problem(file, key, f"has no text in {language!r}")
-    shortest = min(alert_class.characters_max for alert_class in country.classes.values())
-    for language in country.languages:
-        of_language = [text for text in template.texts if text.language == language]
-        if not any(text.characters_max <= shortest for text in of_language):
-            problem = f"no text in {language!r} for {shortest} characters, the shortest class"
-            yield Problem(file, "texts", problem)
+    yield from _check_languages(file, template, country)
     for index, text in enumerate(template.texts):
         key = f"texts.{index}"
         rules = country.languages.get(text.language)
         if rules is None:
             problem = f"{text.language!r} is no language; {_known(country.languages)}"
             yield Problem(file, f"{key}.language", problem)
-            continue
-        unknown = sorted(text.placeholders - set(template.slots))
-        if unknown:
+        elif unknown := sorted(text.placeholders - set(template.slots)):
             yield Problem(file, f"{key}.text", f"unknown slot {unknown[0]!r}")
-            continue
-        try:
-            longest = template.longest(text)
-        except KeyError:
-            continue  # a choice without this language; named above
-        if len(longest) > text.characters_max:
-            problem = f"can become {len(longest)} characters, its budget is {text.characters_max}"
-            yield Problem(file, f"{key}.text", problem)
-        problem_or_none = can_encode(longest, rules.dcs, text.language)
-        if problem_or_none:
-            yield Problem(file, f"{key}.text", problem_or_none)
+        else:
+            for problem in _text_problems(template, text, rules, can_encode):
+                yield Problem(file, f"{key}.text", problem)
+
+
+def _check_outlines(
+    file: str, codes: Sequence[str], polygons: Mapping[str, tuple[Ring, ...]]
+) -> Iterator[Problem]:
+    for code, rings in polygons.items():
+        if code not in codes:
+            yield Problem(file, "outlines", f"an outline of {code!r}, which is no region")
+        for ring in rings:
+            if len(ring) < RING_POINTS_MIN or ring[0] != ring[-1]:
+                yield Problem(file, "outlines", f"a ring of {code!r} is not closed")
+
+
+def _check_routes(file: str, carrier: CarrierProfile, country: CountryProfile) -> Iterator[Problem]:
+    """Check that every class of the country has a way out, and no other class has."""
+    broadcast_classes = carrier.smpp.broadcast.classes
+    for name in country.classes:
+        if not carrier.routes.get(name):
+            yield Problem(file, f"routes.{name}", "is missing: this class would reach nobody")
+        elif "broadcast" in carrier.routes[name] and name not in broadcast_classes:
+            yield Problem(file, f"smpp.broadcast.classes.{name}", "is missing, and routed")
+    for key, names in (("routes", carrier.routes), ("smpp.broadcast.classes", broadcast_classes)):
+        for name in names:
+            if name not in country.classes:
+                problem = f"{name!r} is no class; {_known(country.classes)}"
+                yield Problem(file, f"{key}.{name}", problem)
+
+
+def _check_smpp(file: str, carrier: CarrierProfile) -> Iterator[Problem]:
+    smpp = carrier.smpp
+    if any("broadcast" in route for route in carrier.routes.values()) and smpp.version != "5.0":
+        yield Problem(file, "smpp.version", "broadcasts need version 5.0")
+    if smpp.reconnect_delay_min_s > smpp.reconnect_delay_max_s:
+        yield Problem(file, "smpp.reconnect_delay_min_s", "is longer than reconnect_delay_max_s")
+    if smpp.broadcast.payload == "pages" and smpp.vendor_tlvs.data_coding_scheme is None:
+        problem = "is needed with payload pages, or nobody could read them"
+        yield Problem(file, "smpp.vendor_tlvs.data_coding_scheme", problem)
+    tags = [tag for _, tag in smpp.vendor_tlvs if tag is not None]
+    if len(set(tags)) != len(tags):
+        yield Problem(file, "smpp.vendor_tlvs", "the same tag stands there twice")
+
+
+def _check_languages(file: str, template: Template, country: CountryProfile) -> Iterator[Problem]:
+    """Check that every language has a wording for the shortest class, and every choice a word."""
+    shortest = min(alert_class.characters_max for alert_class in country.classes.values())
+    for language in country.languages:
+        of_language = [text for text in template.texts if text.language == language]
+        if not any(text.characters_max <= shortest for text in of_language):
+            problem = f"no text in {language!r} for {shortest} characters, the shortest class"
+            yield Problem(file, "texts", problem)
+        for name, slot in template.slots.items():
+            options = slot.options if isinstance(slot, ChoiceSlot) else {}
+            for option, words in options.items():
+                if language not in words:
+                    key = f"slots.{name}.options.{option}"
+                    yield Problem(file, key, f"has no text in {language!r}")
+
+
+def _text_problems(
+    template: Template,
+    text: TemplateText,
+    rules: LanguageRules,
+    can_encode: Callable[[str, int | str, str], str | None],
+) -> Iterator[str]:
+    try:
+        longest = template.longest(text)
+    except KeyError:
+        return  # a choice without this language, which has a problem of its own
+    if len(longest) > text.characters_max:
+        yield f"can become {len(longest)} characters, its budget is {text.characters_max}"
+    problem = can_encode(longest, rules.dcs, text.language)
+    if problem:
+        yield problem
 
 
 def _check_name(file: str, code: str) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""What every store engine promises: durable, grouped, isolated, and refusing what is not its own."""
+"""What every store promises: durable, grouped, isolated, refusing what is not its own."""
 
 import asyncio
 from collections.abc import Iterator

@@ -3,7 +3,7 @@
 import json
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def first_port() -> int:
 @pytest.fixture
 def capture(
     tshark: str, first_port: int, tmp_path: Path, command: Callable[..., Any]
-) -> Iterator[tuple[Path, dict[str, Any]]]:
+) -> tuple[Path, dict[str, Any]]:
     """Run the demo while tshark listens; give the capture and what the demo said."""
     path = tmp_path / "demo.pcap"
     ports = f"tcp portrange {first_port}-{first_port + 2}"
@@ -56,7 +56,7 @@ def capture(
         listener.terminate()
         listener.communicate(timeout=20)
     assert done.returncode == 0, done.stderr
-    yield path, json.loads(done.stdout)
+    return path, json.loads(done.stdout)
 
 
 def dissect(tshark: str, path: Path, first_port: int, *arguments: str) -> list[str]:

@@ -109,7 +109,7 @@ def test_screens_are_for_people(home: Path, document: Path) -> None:
 
 
 def test_refusals_have_exit_codes(home: Path, document: Path, tmp_path: Path) -> None:
-    """2 for input, 3 for rules, 4 for carriers, 5 for signatures and keys; a problem under --json."""
+    """2 for input, 3 for rules, 4 for carriers, 5 for signatures; a problem under --json."""
     where = ("--home", home)
     alice, bob = key(home, "alice"), key(home, "bob")
     run("bulletin", "submit", tmp_path / "none.json", "--key", alice, *where, code=2)
@@ -152,7 +152,7 @@ def test_approval_asks_first(home: Path, document: Path) -> None:
 
 
 def test_homes_are_made_once_and_keep_their_mode(tmp_path: Path) -> None:
-    """No folder is overwritten, live is not there yet, and settings must agree with the database."""
+    """No folder is overwritten, live is not there yet, settings agree with the database."""
     home = tmp_path / "lab"
     out = run("init", "--home", home, "--mode", "exercise", "--carrier", "skt")
     assert "exercise" in out
@@ -270,7 +270,7 @@ def test_encode_cbs_gives_the_vectors() -> None:
 @pytest.mark.parametrize("form", ["cb_data", "gsm", "octets"])
 def test_decode_cbs_reads_every_form(form: str) -> None:
     """CB data, pages with their header, and pages alone."""
-    text = "[긴급] KT 통신장애 발생(서울 전역). 음성·데이터 중단. 긴급전화 112·119는 타사 휴대폰을 이용하세요."
+    text = vector("cbs.json", "cbdata_ucs2_ko_2pages")["input"]["text"]
     out = run("encode", "cbs", "--text", text, "--dcs", "0x11", "--language", "ko", "--json")
     octets = out["cb_data"] if form == "cb_data" else "".join(one[form] for one in out["pages"])
 
@@ -355,5 +355,5 @@ def test_every_command_has_help_with_examples(command: tuple[str, ...]) -> None:
 
     assert "Examples" in out
     assert f"cbgateway {' '.join(command)}" in out
-    if command not in {("keys", "export")}:
+    if command != ("keys", "export"):
         assert "--json" in out

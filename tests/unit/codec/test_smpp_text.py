@@ -147,7 +147,7 @@ def test_any_octets_are_text_or_an_error(octets: bytes, coding: int) -> None:
     try:
         assert isinstance(smpp_text.decode_text(octets, coding), str)
     except DecodeError as error:
-        assert 0 <= error.offset <= len(octets)  # noqa: PT017 - either outcome is right
+        assert 0 <= error.offset <= len(octets)
 
 
 @given(st.binary(max_size=60))

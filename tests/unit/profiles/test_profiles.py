@@ -313,7 +313,7 @@ def test_slot_content_is_data(area: str) -> None:
     try:
         text = render(FIRST, SLOTS | {"area": area}, language="ko", characters_max=90)
     except TemplateError:
-        assert not area.isprintable()  # noqa: PT017 - either outcome is right
+        assert not area.isprintable()
     else:
         assert area in text
         assert len(text) <= 90

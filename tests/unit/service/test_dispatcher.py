@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import (
     ExpiredError,
     ModeMismatchError,
@@ -17,7 +18,6 @@ from cbgateway.domain.errors import (
     UnansweredError,
 )
 from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.orders import (
     BroadcastReport,
     Order,

@@ -1,0 +1,133 @@
+"""The demo as a person runs it: processes, TCP, phones; and what it says of a failure."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbgateway.cli.demo_story import Bulletin, failures, summarise
+from cbgateway.domain.errors import StoreError
+
+
+def cbgateway(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "cbgateway", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def test_demo_holds(tmp_path: Path) -> None:
+    """Told at once on the surviving carriers, once per phone, sealed; KT gets the newest."""
+    picture = tmp_path / "demo.svg"
+    done = cbgateway("demo", "--json", "--seconds", 6, "--phones", 40, "--picture", picture)
+    summary = json.loads(done.stdout)
+
+    once, never = {"phones": 40, "most": 1}, {"phones": 0, "most": 0}
+    everything = dict.fromkeys("1234", once)
+    assert summary["carriers"] == {
+        "kt": {"phones": 40, "shown": {"1": never, "2": never, "3": once, "4": once}},
+        "skt": {"phones": 40, "shown": everything},
+        "lguplus": {"phones": 40, "shown": everything},
+    }
+    assert summary["first_notice_s"] < 300
+    assert summary["seals_verified"] == summary["screens"] == 40 * (4 + 4 + 2)
+    assert [one["kind"] for one in summary["bulletins"]] == [
+        "first",
+        "progress",
+        "eta_change",
+        "restored",
+    ]
+    assert "KT 통신장애" in picture.read_text("utf-8").replace("&#160;", " ")
+
+
+def phone(*texts: str, seal: str = "valid") -> dict[str, Any]:
+    """Give a phone that has shown some texts."""
+    return {"shown": [{"text": text, "seal": seal} for text in texts]}
+
+
+def story(
+    *, kt: dict[str, Any], skt: dict[str, Any], first_notice_s: float | None = 120.0
+) -> dict[str, Any]:
+    """Give the summary of four bulletins and two phones."""
+    bulletins = [Bulletin(number, "progress", {"ko": str(number)}) for number in range(1, 5)]
+    return summarise(
+        first_notice_s=first_notice_s, bulletins=bulletins, phones={"kt": [kt], "skt": [skt]}
+    )
+
+
+def test_sound_story_has_no_failures() -> None:
+    """What the demo is meant to show."""
+    assert failures(story(kt=phone("3", "4"), skt=phone("1", "2", "3", "4"))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"skt": phone("1", "2", "3")}, "skt: bulletin 4"),
+        ({"skt": phone("1", "2", "3", "4", "4")}, "at most 2 times"),
+        ({"kt": phone("1", "3", "4")}, "kt: bulletin 1"),
+        ({"kt": phone("4")}, "kt: bulletin 3"),
+        ({"skt": phone("1", "2", "3", "4", "5")}, "nobody issued"),
+        ({"skt": phone("1", "2", "3", "4", seal="invalid")}, "2 of 6 seals"),
+        ({"first_notice_s": 301.0}, "took 301.0 s"),
+        ({"first_notice_s": None}, "took None s"),
+        ({"kt": phone(), "skt": phone()}, "0 of 0 seals"),
+    ],
+)
+def test_demo_notices_what_does_not_hold(changes: dict[str, Any], words: str) -> None:
+    """Each way to fail is said."""
+    facts: dict[str, Any] = {"kt": phone("3", "4"), "skt": phone("1", "2", "3", "4")}
+
+    assert any(words in problem for problem in failures(story(**(facts | changes))))
+
+
+def test_only_one_process_serves_a_gateway(tmp_path: Path) -> None:
+    """The second is refused, the first ends cleanly when asked."""
+    home = tmp_path / "lab"
+    cbgateway("init", "--home", home)
+    first = subprocess.Popen(
+        [sys.executable, "-m", "cbgateway", "serve", "--home", str(home), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stderr is not None
+    line = json.loads(first.stderr.readline())
+
+    second = cbgateway("serve", "--home", home, code=2)
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=20)
+
+    assert "serves" in second.stderr
+    assert (line["mode"], line["level"]) == ("test", "WARNING")
+    assert first.returncode == 0
+
+
+def test_lock_is_released_when_serving_ends(office: Any) -> None:
+    """Another process can take over at once."""
+
+    async def serve_twice() -> None:
+        first = asyncio.create_task(office.gateway.serve())
+        await asyncio.wait([first], timeout=0.05)
+        with pytest.raises(StoreError, match="serves"):
+            await office.gateway.serve()
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        second = asyncio.create_task(office.gateway.serve())
+        await asyncio.wait([second], timeout=0.05)
+        assert not second.done()
+        second.cancel()
+        await asyncio.gather(second, return_exceptions=True)
+
+    asyncio.run(serve_twice())
