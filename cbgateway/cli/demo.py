@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+import re
 import signal
 import socket
 import sys
@@ -35,6 +36,7 @@ from cbgateway.cli.demo_story import (
 from cbgateway.cli.demo_view import View
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError
+from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.service.reports import delivery_report
 from cbgateway.signing.keys import SigningKey
 
@@ -285,6 +287,7 @@ class Run:
                 if step.returns is not None:
                     await self._return(step.returns)
             await self._all_show(self._bulletins[-1], CARRIERS)
+            await self._settled(gateway)
         finally:
             for task in (drawing, serving):
                 task.cancel()
@@ -324,6 +327,14 @@ class Run:
                 ):
                     self._news.clear()
                     await self._news.wait()
+
+    async def _settled(self, gateway: Gateway) -> None:
+        """Wait until the gateway has written down every answer, but not for ever."""
+        for _ in range(int(SETTLE_TIMEOUT_S / FRAME_S)):
+            with gateway.store.read() as tx:
+                if not tx.in_state(DeliveryState.READY) and not tx.in_state(DeliveryState.INTENT):
+                    return
+            await asyncio.sleep(FRAME_S)
 
     async def _draw(self, gateway: Gateway, draw: "_Draw") -> None:
         while True:
@@ -431,8 +442,10 @@ def _save_picture(view: View, path: Path) -> None:
     """Write the last screen as SVG."""
     recorder = Console(record=True, width=130, file=io.StringIO(), highlight=False)
     recorder.print(view.render())
+    svg = recorder.export_svg(title="cbgateway demo")
+    svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # nothing is fetched to show it
     try:
-        path.write_text(recorder.export_svg(title="cbgateway demo"), "utf-8")
+        path.write_text(svg, "utf-8")
     except OSError as error:
         msg = f"{path}: {error.strerror}"
         raise InputError(msg) from error

@@ -100,7 +100,7 @@ class View:
         """One phone in Korean and one in English for each carrier."""
         table = Table.grid(expand=True, padding=(0, 1))
         for _ in self.names:
-            table.add_column(ratio=1)
+            table.add_column(ratio=1, overflow="fold")
         for language in ("ko", "en"):
             table.add_row(*(self._screen(code, language) for code in self.names))
         return table
@@ -113,5 +113,5 @@ class View:
             title=f"{self.names[code]} phone ({language})",
             subtitle=f"{count} phones show it" if text else None,
             border_style="green" if text else "dim",
-            height=12,
+            height=10,
         )
