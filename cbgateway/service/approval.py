@@ -56,9 +56,8 @@ def prepare(
 
     Raises:
         UnknownNameError: no such bulletin.
-        WorkflowError: it is not pending.
+        WorkflowError: it is not pending; a later bulletin of the incident may have taken its place.
         ExpiredError: its time has passed.
-        StaleError: a later bulletin of the incident went out already.
     """
     record = _record(tx, bulletin_id)
     advance_bulletin(record.state, BulletinState.APPROVED)
@@ -66,13 +65,6 @@ def prepare(
     if bulletin.expires <= now:
         msg = f"{bulletin_id} expired at {bulletin.expires.isoformat()}; submit it again"
         raise ExpiredError(msg)
-    for other in tx.bulletins(bulletin.incident_id):
-        if other.bulletin.number > bulletin.number and other.state is BulletinState.APPROVED:
-            msg = (
-                f"{other.bulletin.bulletin_id} is newer and went out already; "
-                "submit this one again if it still has to be said"
-            )
-            raise StaleError(msg)
     codings = encode_texts(deployment, bulletin.alert_class, bulletin.texts)
     identifiers = {coding.message_identifier for coding in codings.values()}
     return Prepared(
