@@ -59,8 +59,8 @@ lock: ## write requirements.lock anew (needs uv)
 peers: $(PEERS) ## install the outside peers with apt and npm
 
 $(PEERS): tests/integration/peers/package-lock.json
-	command -v tshark npm >/dev/null || { apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends tshark nodejs npm; }
+	command -v tshark >/dev/null && command -v npm >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends tshark nodejs npm; }
 	npm ci --prefix tests/integration/peers --silent --no-audit --no-fund
 	touch $@
 

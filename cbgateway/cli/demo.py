@@ -367,7 +367,7 @@ class _Draw:
     def frame(self) -> None:
         """Draw the live screen anew."""
         if self._live is not None:
-            self._live.update(self._view.render(), refresh=True)
+            self._live.update(self._view.render(console.width), refresh=True)
 
 
 @contextlib.contextmanager
@@ -377,7 +377,7 @@ def _screen(view: View, *, live: bool) -> Iterator[_Draw]:
         yield _Draw(view, None, lines=False)
     elif not console.is_terminal:
         yield _Draw(view, None, lines=True)
-        console.print(view.render())
+        console.print(view.render(console.width))
     else:
         with Live(console=console, auto_refresh=False, vertical_overflow="crop") as screen:
             yield _Draw(view, screen, lines=False)
@@ -441,7 +441,7 @@ def _print_summary(summary: dict[str, Any], problems: list[str], names: dict[str
 def _save_picture(view: View, path: Path) -> None:
     """Write the last screen as SVG."""
     recorder = Console(record=True, width=130, file=io.StringIO(), highlight=False)
-    recorder.print(view.render())
+    recorder.print(view.render(recorder.width))
     svg = recorder.export_svg(title="cbgateway demo")
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # nothing is fetched to show it
     try:

@@ -24,6 +24,11 @@ STATE_STYLES = {
 }
 
 
+_WIDE = 110
+_HEIGHT_WIDE, _HEIGHT_NARROW = 9, 13
+"""Lines of a phone's screen that hold the longest bulletin, by the terminal's width."""
+
+
 @dataclass(slots=True)
 class View:
     """The state of the screen.
@@ -50,8 +55,8 @@ class View:
         self.screens[carrier, event["language"]] = event["text"]
         self.reached[carrier, event["text"]] += 1
 
-    def render(self) -> RenderableType:
-        """Draw everything."""
+    def render(self, width: int) -> RenderableType:
+        """Draw everything for a terminal of so many columns."""
         return Group(
             Panel(
                 self._time_line(),
@@ -59,7 +64,7 @@ class View:
                 border_style="red" if self.now < STEPS[-1].at else "green",
             ),
             self._deliveries(),
-            self._screens(),
+            self._screens(_HEIGHT_WIDE if width >= _WIDE else _HEIGHT_NARROW),
         )
 
     def _time_line(self) -> Text:
@@ -96,16 +101,16 @@ class View:
             table.add_row(name, *cells)
         return table
 
-    def _screens(self) -> Table:
+    def _screens(self, height: int) -> Table:
         """One phone in Korean and one in English for each carrier."""
         table = Table.grid(expand=True, padding=(0, 1))
         for _ in self.names:
             table.add_column(ratio=1, overflow="fold")
         for language in ("ko", "en"):
-            table.add_row(*(self._screen(code, language) for code in self.names))
+            table.add_row(*(self._screen(code, language, height) for code in self.names))
         return table
 
-    def _screen(self, code: str, language: str) -> Panel:
+    def _screen(self, code: str, language: str, height: int) -> Panel:
         text = self.screens.get((code, language))
         count = self.reached[code, text] if text is not None else 0
         return Panel(
@@ -113,5 +118,5 @@ class View:
             title=f"{self.names[code]} phone ({language})",
             subtitle=f"{count} phones show it" if text else None,
             border_style="green" if text else "dim",
-            height=10,
+            height=height,
         )
