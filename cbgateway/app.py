@@ -22,12 +22,13 @@ from cbgateway.domain.delivery import BulletinRecord, Recipient, RegionKey
 from cbgateway.domain.errors import (
     EncodeError,
     InputError,
+    SignatureInvalidError,
     StoreError,
     UnknownNameError,
 )
 from cbgateway.domain.ports import CarrierLink, Clock
 from cbgateway.interfaces.recipients import parse_recipients
-from cbgateway.interfaces.schema import parse_bulletin
+from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.profiles.loader import Profiles, load_profiles
 from cbgateway.service import approval, intake
 from cbgateway.service.deployment import Deployment
@@ -36,6 +37,7 @@ from cbgateway.settings import FILE_NAME, Settings, load_settings, read_password
 from cbgateway.signing.canonical import canonical, encode_base64url
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
+from cbgateway.signing.seal import Seal, check_texts, open_seal
 from cbgateway.storage.sqlite import SqliteStore
 
 SMPP_PORT = 2775
@@ -211,6 +213,26 @@ class Gateway:
                 for key in keys
             ]
         }
+
+    def verify(self, octets: bytes) -> list[Seal]:
+        """Check every seal in a bulletin's report, as `bulletin show --json` prints it.
+
+        Raises:
+            InputError: it is no such report.
+            SignatureInvalidError: a seal, or the text that it is for, was changed.
+        """
+        report = parse_report(octets)
+        with self.store.read() as tx:
+            keys = tx.region_keys()
+        seals = []
+        for region, token in report.seals.items():
+            seal = open_seal(token, keys)
+            if (seal.region, seal.bulletin_id) != (region, report.bulletin):
+                msg = f"the seal of {seal.bulletin_id} for {seal.region} stands in its place"
+                raise SignatureInvalidError(msg)
+            check_texts(seal, report.texts)
+            seals.append(seal)
+        return seals
 
     def import_recipients(self, carrier: str, octets: bytes) -> int:
         """Read a carrier's recipient list from CSV; all of it or nothing.

@@ -1,6 +1,7 @@
 """Settings of one gateway: what its home folder's cbgateway.toml says."""
 
 import difflib
+import ipaddress
 import stat
 import tomllib
 from pathlib import Path
@@ -28,6 +29,8 @@ class CarrierSettings(_Settings):
     port: Annotated[int, Field(ge=1, le=65535)]
     system_id: str = Field(min_length=1, max_length=15)
     password_file: Path
+    is_laboratory: bool = False
+    """Says that a peer elsewhere reaches no real phones; mode test needs that said."""
     reconnect_delay_max_s: Annotated[float, Field(gt=0)] | None = None
     """Overrides the carrier profile, for peers that are near."""
 
@@ -62,13 +65,7 @@ def load_settings(home: Path) -> Settings:
         settings = Settings.model_validate(document)
     except ValidationError as error:
         raise InputError(*(_problem(path, fault) for fault in error.errors())) from error
-    for code, carrier in settings.carriers.items():
-        if carrier.mode is not settings.mode:
-            msg = (
-                f"{path}: carriers.{code}.mode is {carrier.mode.value!r}, the gateway's is "
-                f"{settings.mode.value!r}; modes never mix"
-            )
-            raise InputError(msg)
+    _check_modes(path, settings)
     return settings.model_copy(
         update={
             "database": home / settings.database,
@@ -80,6 +77,31 @@ def load_settings(home: Path) -> Settings:
             },
         }
     )
+
+
+def _check_modes(path: Path, settings: Settings) -> None:
+    """Refuse carriers of another mode, and test messages to what may be real phones."""
+    for code, carrier in settings.carriers.items():
+        if carrier.mode is not settings.mode:
+            msg = (
+                f"{path}: carriers.{code}.mode is {carrier.mode.value!r}, the gateway's is "
+                f"{settings.mode.value!r}; modes never mix"
+            )
+            raise InputError(msg)
+        is_safe = carrier.is_laboratory or _is_loopback(carrier.host)
+        if settings.mode is Mode.TEST and not is_safe:
+            msg = (
+                f"{path}: carriers.{code}.host {carrier.host!r} is another machine; test messages "
+                "look like real ones, so say is_laboratory = true if no real phone is there"
+            )
+            raise InputError(msg)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def read_password(path: Path) -> str:

@@ -202,6 +202,35 @@ def show(bulletin: BulletinId, *, home: Home = DEFAULT_HOME, as_json: AsJson = F
         console.print(table)
 
 
+@app.command(
+    "verify",
+    epilog=examples(
+        "cbgateway bulletin show kt-20211025/1 --json >report.json",
+        "cbgateway bulletin verify report.json",
+    ),
+)
+@reports_errors
+def verify(
+    file: Annotated[Path, typer.Argument(help="A bulletin's report (JSON).")],
+    *,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a report says what its regions sealed; exit code 5 when it does not."""
+    with Gateway.open(home) as gateway:
+        seals = gateway.verify(read_document(file))
+    if as_json:
+        print_json(
+            [
+                {"bulletin": one.bulletin_id, "region": one.region, "key_id": one.key_id}
+                for one in seals
+            ]
+        )
+        return
+    for one in seals:
+        console.print(f"{one.bulletin_id}: sealed by {one.region} with key {one.key_id}")
+
+
 def print_bulletin(report: dict[str, Any]) -> None:
     """Print a bulletin for people."""
     console.print(

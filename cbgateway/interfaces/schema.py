@@ -123,6 +123,26 @@ def parse_bulletin(octets: bytes) -> Request:
     )
 
 
+class ReportDocument(BaseModel):
+    """What a check of seals needs of a bulletin's report; the rest of it may say anything."""
+
+    bulletin: str
+    texts: dict[Language, str]
+    seals: dict[Identifier, str] = Field(min_length=1)
+
+
+def parse_report(octets: bytes) -> ReportDocument:
+    """Read a bulletin's report for a check of its seals.
+
+    Raises:
+        InputError: it is not JSON, or has no seals.
+    """
+    try:
+        return ReportDocument.model_validate(parse_json(octets))
+    except ValidationError as error:
+        raise InputError(*_problems(error)) from error
+
+
 def parse_json(octets: bytes) -> dict[str, Any]:
     """Read a JSON object strictly: UTF-8, no repeated key, no NaN, no absurd number or depth.
 

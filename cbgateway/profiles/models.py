@@ -75,10 +75,18 @@ class AlertClass(Model):
     exempt_from_limit: bool = False
 
 
+class ExerciseRules(Model):
+    """Where exercises go instead of a class's own channels."""
+
+    message_identifier: MessageIdentifier
+    twin_message_identifier: MessageIdentifier
+
+
 class CountryProfile(Model):
     """The rules of one country.
 
     Attributes:
+        exercise: channels that phones do not show unless they were told to.
         duplicate_window_s: how long phones remember what they have shown.
         message_expiry_max_s: no bulletin stands longer.
         all_clear_expiry_s: nor a restored one longer than this.
@@ -99,6 +107,7 @@ class CountryProfile(Model):
     message_expiry_max_s: Annotated[int, Field(ge=60, le=604_800)]
     all_clear_expiry_s: Annotated[int, Field(ge=60, le=86_400)]
     exempt_kinds: tuple[BulletinKind, ...]
+    exercise: ExerciseRules
     languages: Annotated[dict[Language, LanguageRules], Field(min_length=1)]
     classes: Annotated[dict[Code, AlertClass], Field(min_length=1)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cbgateway.codec import cbs, dcs
 from cbgateway.domain.broadcast import UPDATE_NUMBER_MAX, Broadcast, Page, SerialNumber
-from cbgateway.domain.bulletin import Bulletin
+from cbgateway.domain.bulletin import Bulletin, Mode
 from cbgateway.domain.delivery import (
     Channel,
     Lineage,
@@ -120,11 +120,12 @@ def encode_texts(
     Raises:
         NotBroadcastableError: a character that the language's coding lacks, or too many pages.
     """
-    alert_class = deployment.alert_class(class_name)
+    is_exercise = deployment.mode is Mode.EXERCISE
+    channels = deployment.country.exercise if is_exercise else deployment.alert_class(class_name)
     codings = {}
     for language, text in texts.items():
         rules = deployment.country.languages[language]
-        twin = alert_class.twin_message_identifier
+        twin = channels.twin_message_identifier
         try:
             scheme = dcs.choose_dcs(text, language) if rules.dcs == "auto" else rules.dcs
             pages = cbs.paginate(text, dcs=scheme, language=language)
@@ -133,7 +134,7 @@ def encode_texts(
         codings[language] = Coding(
             message_identifier=twin
             if rules.channel == "twin" and twin is not None
-            else alert_class.message_identifier,
+            else channels.message_identifier,
             dcs=scheme,
             pages=pages,
         )

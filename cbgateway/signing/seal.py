@@ -7,7 +7,7 @@ when it was sent and when it ends. ADR 0006 tells why it carries these claims in
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -130,6 +130,27 @@ def check_seal(order: Order, seal: Seal) -> None:
             pass  # nothing in it is shown to anybody
     if differs:
         msg = f"the order differs from what region {seal.region} sealed: {', '.join(differs)}"
+        raise SignatureInvalidError(msg)
+
+
+def check_texts(seal: Seal, texts: Mapping[str, str]) -> None:
+    """Refuse texts that are not those that a region sealed.
+
+    Args:
+        seal: as opened.
+        texts: by language.
+
+    Raises:
+        SignatureInvalidError: a text was changed, added or left out.
+    """
+    found = {language: text_digest(text) for language, text in texts.items()}
+    differs = sorted(
+        language
+        for language in found.keys() | seal.text_digests.keys()
+        if found.get(language) != seal.text_digests.get(language)
+    )
+    if differs:
+        msg = f"the text in {', '.join(differs)} is not what region {seal.region} sealed"
         raise SignatureInvalidError(msg)
 
 

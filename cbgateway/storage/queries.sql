@@ -1,5 +1,8 @@
 -- Every statement that the store runs, by name. `-- name: what` opens one; the line below says why.
 
+-- Terms like state IN ('ready', 'intent', 'in_doubt') repeat the condition of the index
+-- delivery_open, so that SQLite may use it.
+
 -- name: add_person
 INSERT INTO person (name, key_id, public_key, may_submit, may_approve, regions, classes, is_revoked)
 VALUES (:name, :key_id, :public_key, :may_submit, :may_approve, :regions, :classes, :is_revoked);
@@ -153,13 +156,15 @@ SELECT * FROM (
   SELECT *, row_number() OVER (
     PARTITION BY incident_id, region, channel, message_identifier
     ORDER BY number, is_stop DESC, delivery_id) AS place
-  FROM delivery AS d
+  FROM delivery AS d INDEXED BY delivery_open
   WHERE peer_id = :peer_id AND not_before_ms <= :at_ms
+    AND state IN ('ready', 'intent', 'in_doubt')
     AND (state = 'ready' OR state = 'in_doubt' AND channel = 'broadcast')
     AND expires_ms > :at_ms
     AND NOT EXISTS (
-      SELECT 1 FROM delivery AS busy
-      WHERE busy.peer_id = d.peer_id AND busy.state = 'intent'
+      SELECT 1 FROM delivery AS busy INDEXED BY delivery_open
+      WHERE busy.peer_id = d.peer_id
+        AND busy.state IN ('ready', 'intent', 'in_doubt') AND busy.state = 'intent'
         AND busy.incident_id = d.incident_id AND busy.region = d.region
         AND busy.channel = d.channel AND busy.message_identifier IS d.message_identifier))
 WHERE place = 1
@@ -182,12 +187,13 @@ SELECT * FROM delivery WHERE :bulletin_id IS NULL OR bulletin_id = :bulletin_id
 ORDER BY delivery_id;
 
 -- name: in_state
-SELECT * FROM delivery WHERE state = :state ORDER BY delivery_id;
+SELECT * FROM delivery
+WHERE state IN ('ready', 'intent', 'in_doubt') AND state = :state ORDER BY delivery_id;
 
 -- name: past_expiry
 SELECT * FROM delivery
-WHERE state = 'ready' AND expires_ms <= :at_ms
-   OR state = 'in_doubt' AND channel = 'broadcast' AND expires_ms <= :at_ms
+WHERE state IN ('ready', 'intent', 'in_doubt') AND expires_ms <= :at_ms
+  AND (state = 'ready' OR state = 'in_doubt' AND channel = 'broadcast')
 ORDER BY delivery_id;
 
 -- name: peer_reference

@@ -103,7 +103,7 @@ CREATE TABLE delivery (
   updated_ms         INTEGER NOT NULL
 ) STRICT;
 -- Open work stays small whatever the history: these indexes hold nothing that has ended.
-CREATE INDEX delivery_open ON delivery (peer_id, state, not_before_ms)
+CREATE INDEX delivery_open ON delivery (state, peer_id, not_before_ms)
   WHERE state IN ('ready', 'intent', 'in_doubt');
 CREATE INDEX delivery_by_bulletin ON delivery (bulletin_id);
 CREATE INDEX delivery_by_lineage

@@ -14,6 +14,7 @@ from cbgateway.domain.delivery import Event, Recipient
 from cbgateway.domain.errors import ModeMismatchError, StaleError, StoreError, WorkflowError
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.storage.sqlite import SqliteStore
+from cbgateway.storage.transaction import queries
 
 AT = datetime(2021, 10, 25, 3, 0, tzinfo=UTC)
 
@@ -213,6 +214,22 @@ def test_outbox_gives_highest_class_first_and_one_per_lineage(office: Any) -> No
         assert len(tx.due("kt", at=now + timedelta(seconds=5), limit=10)) == 2
         assert len(tx.due("kt", at=now, limit=1)) == 1
         assert tx.due("nobody", at=now, limit=10) == ()
+
+
+@pytest.mark.parametrize("name", ["due", "in_state", "past_expiry"])
+def test_open_work_is_found_without_reading_history(store: SqliteStore, name: str) -> None:
+    """What ended years ago costs the dispatcher nothing."""
+    plan = store._connection.execute(
+        "EXPLAIN QUERY PLAN " + queries()[name],
+        {"peer_id": "kt", "at_ms": 0, "limit": 1, "state": "ready"},
+    )
+    steps = [row[3] for row in plan]
+
+    assert any("delivery_open" in step for step in steps), steps
+    assert not any(
+        step.startswith(("SCAN d", "SCAN busy", "SCAN delivery")) and "delivery_open" not in step
+        for step in steps
+    ), steps
 
 
 def test_illegal_move_is_refused_by_the_store(office: Any) -> None:

@@ -178,6 +178,8 @@ def test_homes_are_made_once_and_keep_their_mode(tmp_path: Path) -> None:
         ('country = "kr"', "country = ", "line 3"),
         ('country = "kr"', 'country = "xx"', "country 'xx'"),
         ("[carriers.kt]", "[carriers.at]", "carrier 'at'"),
+        ('host = "127.0.0.1"', 'host = "192.0.2.1"', "is_laboratory = true"),
+        ('host = "127.0.0.1"', 'host = "smsc.example"', "is_laboratory = true"),
     ],
 )
 def test_wrong_settings_are_named(home: Path, old: str, new: str, words: str) -> None:
@@ -188,6 +190,50 @@ def test_wrong_settings_are_named(home: Path, old: str, new: str, words: str) ->
     result = RUNNER.invoke(app, ["bulletin", "list", "--home", str(home)])
     assert result.exit_code in {2, 3}
     assert words in result.stderr
+
+
+def test_laboratory_may_be_elsewhere(home: Path) -> None:
+    """Whoever says that no real phone is there may test against another machine."""
+    path = home / "cbgateway.toml"
+    elsewhere = 'host = "192.0.2.1"\nis_laboratory = true'
+    path.write_text(path.read_text().replace('host = "127.0.0.1"', elsewhere))
+
+    assert run("bulletin", "list", "--home", home, "--json") == []
+
+
+def test_unusable_passwords_keep_a_gateway_from_serving(home: Path) -> None:
+    """Readable by others, too long, or missing: exit code 5, before anything is sent."""
+    path = home / "secrets" / "kt.password"
+    path.chmod(0o644)
+    assert "chmod 600" in run("serve", "--home", home, code=5)
+    path.chmod(0o600)
+    path.write_text("ninechars")
+    assert "1 to 8 characters" in run("serve", "--home", home, code=5)
+    path.unlink()
+    assert "kt.password" in run("serve", "--home", home, code=5)
+
+
+def test_report_is_verified(home: Path, document: Path, tmp_path: Path) -> None:
+    """One changed character of a sealed text is exit code 5; so is a seal in another's place."""
+    where = ("--home", home)
+    run("bulletin", "submit", document, "--key", key(home, "alice"), *where)
+    run("bulletin", "approve", "inc-1/1", "--key", key(home, "bob"), "--yes", *where)
+    report = run("bulletin", "show", "inc-1/1", "--json", *where)
+    path = tmp_path / "report.json"
+
+    def verify(changed: dict[str, Any], code: int) -> Any:
+        path.write_text(json.dumps(changed))
+        return run("bulletin", "verify", path, "--json", *where, code=code)
+
+    assert verify(report, 0)[0]["region"] == "KR-26"
+    assert "sealed by KR-26" in run("bulletin", "verify", path, *where)
+    assert "text in ko" in verify(report | {"texts": report["texts"] | {"ko": "정상"}}, 5)
+    assert "text in fr" in verify(report | {"texts": report["texts"] | {"fr": "x"}}, 5)
+    assert "in its place" in verify(report | {"bulletin": "inc-1/2"}, 5)
+    seal = report["seals"]["KR-26"]
+    verify(report | {"seals": {"KR-26": seal[:-5] + "AAAAA"}}, 5)
+    verify(report | {"seals": {}}, 2)
+    verify({}, 2)
 
 
 def test_people_and_keys(home: Path) -> None:

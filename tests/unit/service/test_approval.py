@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
-from cbgateway.domain.bulletin import BulletinState
+from cbgateway.domain.bulletin import BulletinState, Mode
 from cbgateway.domain.delivery import Channel
 from cbgateway.domain.errors import (
     BudgetExhaustedError,
@@ -63,6 +63,16 @@ def test_languages_have_channels_of_their_own(office: Any) -> None:
     }
 
     assert found == {"ko": (4372, 0), "en": (4385, 0)}
+
+
+def test_exercise_goes_out_on_its_own_channel(make_office: Any) -> None:
+    """No class's live message identifier is used, whatever class the exercise plays."""
+    office = make_office(mode=Mode.EXERCISE, name="exercise")
+    office.issue(office.document(**{"class": "critical"}))
+
+    found = {row.lineage.message_identifier for row in deliveries_of(office)}
+
+    assert found == {4381, 4394}
 
 
 def test_update_keeps_the_code_and_raises_the_number(office: Any) -> None:
