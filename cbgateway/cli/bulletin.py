@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from cbgateway.app import Gateway
@@ -19,6 +18,7 @@ from cbgateway.cli.common import (
     console,
     examples,
     print_json,
+    printable,
     reports_errors,
 )
 from cbgateway.domain.bulletin import BulletinState
@@ -88,6 +88,7 @@ def approve(
 ) -> None:
     """Look at what would go out, and send it. It takes somebody who did not submit it.
 
+    --json asks no question.
     With --wait, exit code 4 says that a carrier refused, or has not answered yet.
     """
     with Gateway.open(home) as gateway:
@@ -164,7 +165,7 @@ def list_bulletins(
             " ".join(report["regions"]),
             report["state"],
             _totals(report),
-            escape(text[:40] + ("…" if len(text) > 40 else "")),  # noqa: PLR2004 - a table's column
+            printable(text[:40] + ("…" if len(text) > 40 else "")),  # noqa: PLR2004 - a table's column
         )
     console.print(table if reports else "No bulletins yet.")
 
@@ -196,7 +197,7 @@ def show(bulletin: BulletinId, *, home: Home = DEFAULT_HOME, as_json: AsJson = F
             row["serial_number"] or "",
             row["state"] + count,
             str(row["attempts"]),
-            escape(row["reason"] or ""),
+            printable(row["reason"] or ""),
         )
     if report["deliveries"]:
         console.print(table)
@@ -239,9 +240,9 @@ def print_bulletin(report: dict[str, Any]) -> None:
         f" [dim]mode {report['mode']}[/dim]"
     )
     for language, text in report["texts"].items():
-        console.print(f"  {language}: {escape(text)}  [dim]({len(text)} characters)[/dim]")
+        console.print(f"  {language}: {printable(text)}  [dim]({len(text)} characters)[/dim]")
     if report["reason"]:
-        console.print(f"  reason: {escape(report['reason'])}")
+        console.print(f"  reason: {printable(report['reason'])}")
     if report["carriers"]:
         console.print(f"  {_totals(report)}")
 

@@ -4,9 +4,8 @@ import unicodedata
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from cbgateway.cli.common import AsJson, console, examples, print_json, reports_errors
+from cbgateway.cli.common import AsJson, console, examples, print_json, printable, reports_errors
 from cbgateway.codec import cbs, smpp, smpp_text
 from cbgateway.codec.dcs import choose_dcs
 from cbgateway.domain.errors import DecodeError, EncodeError, InputError
@@ -77,7 +76,7 @@ def encode_cbs(
             f"page {number}/{len(rows)}: {row['used_octets']} octets used\n  {row['gsm']}"
         )
     console.print(f"CB data ({len(cb_data) // 2} octets):\n  {cb_data}")
-    console.print(f"a phone shows: {escape(reading.text)}")
+    console.print(f"a phone shows: {printable(reading.text)}")
 
 
 @encode_app.command(
@@ -156,7 +155,7 @@ def decode_cbs(
     if as_json:
         print_json({"text": reading.text, "language": reading.language})
         return
-    console.print(escape(reading.text))
+    console.print(printable(reading.text))
     console.print(f"[dim]language: {reading.language or 'not named'}[/dim]")
 
 
@@ -174,11 +173,11 @@ def decode_smpp(octets: Octets, *, as_json: AsJson = False) -> None:
         return
     console.print(f"[bold]{document['name']}[/bold]")
     for name, value in (document["header"] | document["fields"]).items():
-        console.print(f"  {name} = {escape(str(value))}")
+        console.print(f"  {name} = {printable(str(value))}")
     for tlv in document["tlvs"]:
-        console.print(f"  TLV {tlv['name']} ({tlv['tag']}) = {escape(str(tlv['value']))}")
+        console.print(f"  TLV {tlv['name']} ({tlv['tag']}) = {printable(str(tlv['value']))}")
     if document["text"] is not None:
-        console.print(f"  text: {escape(document['text'])}")
+        console.print(f"  text: {printable(document['text'])}")
 
 
 def _describe(pdu: smpp.Pdu, length: int) -> dict[str, Any]:

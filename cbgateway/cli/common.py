@@ -10,6 +10,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from cbgateway.domain.errors import (
     DeliveryError,
@@ -51,6 +52,11 @@ KeyFile = Annotated[
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Give a text that came from elsewhere so that it cannot steer the terminal."""
+    return escape("".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text))
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 - whatever JSON can say

@@ -12,12 +12,18 @@ from datetime import UTC, datetime, timedelta
 from struct import Struct
 from typing import Any
 
+from cbgateway.codec.smpp_constants import (
+    RESPONSE_BIT,
+    RETRYABLE,
+    CommandId,
+    MessageState,
+    Status,
+    status_name,
+)
 from cbgateway.codec.smpp_fields import Address, Field, PduError
 from cbgateway.codec.smpp_pdu import (
     BODIES,
     NO_ADDRESS,
-    RESPONSE_BIT,
-    RETRYABLE,
     AlertNotification,
     BindReceiver,
     BindReceiverResp,
@@ -32,7 +38,6 @@ from cbgateway.codec.smpp_pdu import (
     CancelBroadcastSmResp,
     CancelSm,
     CancelSmResp,
-    CommandId,
     DataSm,
     DataSmResp,
     DeliverSm,
@@ -40,7 +45,6 @@ from cbgateway.codec.smpp_pdu import (
     EnquireLink,
     EnquireLinkResp,
     GenericNack,
-    MessageState,
     Outbind,
     Pdu,
     QueryBroadcastSm,
@@ -49,7 +53,6 @@ from cbgateway.codec.smpp_pdu import (
     QuerySmResp,
     ReplaceSm,
     ReplaceSmResp,
-    Status,
     SubmitSm,
     SubmitSmResp,
     Unbind,
@@ -57,7 +60,6 @@ from cbgateway.codec.smpp_pdu import (
     is_response,
     name_of,
     response_to,
-    status_name,
 )
 from cbgateway.codec.smpp_tlv import RULES, Kind, Tlv, TlvTag, problem_of, tag_name, tlv_value
 from cbgateway.domain.errors import DecodeError, EncodeError

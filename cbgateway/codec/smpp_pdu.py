@@ -6,11 +6,9 @@ The layout is the only description of a body's octets; reading and writing both 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import ClassVar
 
-from smpplib import command_codes, consts
-
+from cbgateway.codec.smpp_constants import RESPONSE_BIT, CommandId, MessageState, Status
 from cbgateway.codec.smpp_fields import (
     ADDRESS_OCTETS_MAX,
     LONG_ADDRESS_OCTETS_MAX,
@@ -23,151 +21,6 @@ from cbgateway.codec.smpp_fields import (
     Time,
 )
 from cbgateway.codec.smpp_tlv import Tlv
-
-RESPONSE_BIT = 0x80000000
-_COMMANDS = command_codes.commands
-
-
-class CommandId(IntEnum):
-    """Commands by their specification names; SMPP 3.4's come from smpplib's table."""
-
-    GENERIC_NACK = _COMMANDS["generic_nack"]
-    BIND_RECEIVER = _COMMANDS["bind_receiver"]
-    BIND_RECEIVER_RESP = _COMMANDS["bind_receiver_resp"]
-    BIND_TRANSMITTER = _COMMANDS["bind_transmitter"]
-    BIND_TRANSMITTER_RESP = _COMMANDS["bind_transmitter_resp"]
-    QUERY_SM = _COMMANDS["query_sm"]
-    QUERY_SM_RESP = _COMMANDS["query_sm_resp"]
-    SUBMIT_SM = _COMMANDS["submit_sm"]
-    SUBMIT_SM_RESP = _COMMANDS["submit_sm_resp"]
-    DELIVER_SM = _COMMANDS["deliver_sm"]
-    DELIVER_SM_RESP = _COMMANDS["deliver_sm_resp"]
-    UNBIND = _COMMANDS["unbind"]
-    UNBIND_RESP = _COMMANDS["unbind_resp"]
-    REPLACE_SM = _COMMANDS["replace_sm"]
-    REPLACE_SM_RESP = _COMMANDS["replace_sm_resp"]
-    CANCEL_SM = _COMMANDS["cancel_sm"]
-    CANCEL_SM_RESP = _COMMANDS["cancel_sm_resp"]
-    BIND_TRANSCEIVER = _COMMANDS["bind_transceiver"]
-    BIND_TRANSCEIVER_RESP = _COMMANDS["bind_transceiver_resp"]
-    OUTBIND = _COMMANDS["outbind"]
-    ENQUIRE_LINK = _COMMANDS["enquire_link"]
-    ENQUIRE_LINK_RESP = _COMMANDS["enquire_link_resp"]
-    ALERT_NOTIFICATION = _COMMANDS["alert_notification"]
-    DATA_SM = _COMMANDS["data_sm"]
-    DATA_SM_RESP = _COMMANDS["data_sm_resp"]
-    BROADCAST_SM = 0x00000111
-    BROADCAST_SM_RESP = 0x80000111
-    QUERY_BROADCAST_SM = 0x00000112
-    QUERY_BROADCAST_SM_RESP = 0x80000112
-    CANCEL_BROADCAST_SM = 0x00000113
-    CANCEL_BROADCAST_SM_RESP = 0x80000113
-
-
-class Status(IntEnum):
-    """command_status values; SMPP 3.4's come from smpplib's table, by SMPP 5.0's names."""
-
-    ESME_ROK = consts.SMPP_ESME_ROK
-    ESME_RINVMSGLEN = consts.SMPP_ESME_RINVMSGLEN
-    ESME_RINVCMDLEN = consts.SMPP_ESME_RINVCMDLEN
-    ESME_RINVCMDID = consts.SMPP_ESME_RINVCMDID
-    ESME_RINVBNDSTS = consts.SMPP_ESME_RINVBNDSTS
-    ESME_RALYBND = consts.SMPP_ESME_RALYBND
-    ESME_RINVPRTFLG = consts.SMPP_ESME_RINVPRTFLG
-    ESME_RINVREGDLVFLG = consts.SMPP_ESME_RINVREGDLVFLG
-    ESME_RSYSERR = consts.SMPP_ESME_RSYSERR
-    ESME_RINVSRCADR = consts.SMPP_ESME_RINVSRCADR
-    ESME_RINVDSTADR = consts.SMPP_ESME_RINVDSTADR
-    ESME_RINVMSGID = consts.SMPP_ESME_RINVMSGID
-    ESME_RBINDFAIL = consts.SMPP_ESME_RBINDFAIL
-    ESME_RINVPASWD = consts.SMPP_ESME_RINVPASWD
-    ESME_RINVSYSID = consts.SMPP_ESME_RINVSYSID
-    ESME_RCANCELFAIL = consts.SMPP_ESME_RCANCELFAIL
-    ESME_RREPLACEFAIL = consts.SMPP_ESME_RREPLACEFAIL
-    ESME_RMSGQFUL = consts.SMPP_ESME_RMSGQFUL
-    ESME_RINVSERTYP = consts.SMPP_ESME_RINVSERTYP
-    ESME_RINVNUMDESTS = consts.SMPP_ESME_RINVNUMDESTS
-    ESME_RINVDLNAME = consts.SMPP_ESME_RINVDLNAME
-    ESME_RINVDESTFLAG = consts.SMPP_ESME_RINVDESTFLAG
-    ESME_RINVSUBREP = consts.SMPP_ESME_RINVSUBREP
-    ESME_RINVESMCLASS = consts.SMPP_ESME_RINVESMCLASS
-    ESME_RCNTSUBDL = consts.SMPP_ESME_RCNTSUBDL
-    ESME_RSUBMITFAIL = consts.SMPP_ESME_RSUBMITFAIL
-    ESME_RINVSRCTON = consts.SMPP_ESME_RINVSRCTON
-    ESME_RINVSRCNPI = consts.SMPP_ESME_RINVSRCNPI
-    ESME_RINVDSTTON = consts.SMPP_ESME_RINVDSTTON
-    ESME_RINVDSTNPI = consts.SMPP_ESME_RINVDSTNPI
-    ESME_RINVSYSTYP = consts.SMPP_ESME_RINVSYSTYP
-    ESME_RINVREPFLAG = consts.SMPP_ESME_RINVREPFLAG
-    ESME_RINVNUMMSGS = consts.SMPP_ESME_RINVNUMMSGS
-    ESME_RTHROTTLED = consts.SMPP_ESME_RTHROTTLED
-    ESME_RINVSCHED = consts.SMPP_ESME_RINVSCHED
-    ESME_RINVEXPIRY = consts.SMPP_ESME_RINVEXPIRY
-    ESME_RINVDFTMSGID = consts.SMPP_ESME_RINVDFTMSGID
-    ESME_RX_T_APPN = consts.SMPP_ESME_RX_T_APPN
-    ESME_RX_P_APPN = consts.SMPP_ESME_RX_P_APPN
-    ESME_RX_R_APPN = consts.SMPP_ESME_RX_R_APPN
-    ESME_RQUERYFAIL = consts.SMPP_ESME_RQUERYFAIL
-    ESME_RINVTLVSTREAM = consts.SMPP_ESME_RINVOPTPARSTREAM
-    ESME_RTLVNOTALLWD = consts.SMPP_ESME_ROPTPARNOTALLWD
-    ESME_RINVTLVLEN = consts.SMPP_ESME_RINVPARLEN
-    ESME_RMISSINGTLV = consts.SMPP_ESME_RMISSINGOPTPARAM
-    ESME_RINVTLVVAL = consts.SMPP_ESME_RINVOPTPARAMVAL
-    ESME_RDELIVERYFAILURE = consts.SMPP_ESME_RDELIVERYFAILURE
-    ESME_RUNKNOWNERR = consts.SMPP_ESME_RUNKNOWNERR
-    ESME_RSERTYPUNAUTH = 0x100
-    ESME_RPROHIBITED = 0x101
-    ESME_RSERTYPUNAVAIL = 0x102
-    ESME_RSERTYPDENIED = 0x103
-    ESME_RINVDCS = 0x104
-    ESME_RINVSRCADDRSUBUNIT = 0x105
-    ESME_RINVDSTADDRSUBUNIT = 0x106
-    ESME_RINVBCASTFREQINT = 0x107
-    ESME_RINVBCASTALIAS_NAME = 0x108
-    ESME_RINVBCASTAREAFMT = 0x109
-    ESME_RINVNUMBCAST_AREAS = 0x10A
-    ESME_RINVBCASTCNTTYPE = 0x10B
-    ESME_RINVBCASTMSGCLASS = 0x10C
-    ESME_RBCASTFAIL = 0x10D
-    ESME_RBCASTQUERYFAIL = 0x10E
-    ESME_RBCASTCANCELFAIL = 0x10F
-    ESME_RINVBCAST_REP = 0x110
-    ESME_RINVBCASTSRVGRP = 0x111
-    ESME_RINVBCASTCHANIND = 0x112
-
-
-RETRYABLE = frozenset(
-    {
-        Status.ESME_RSYSERR,
-        Status.ESME_RMSGQFUL,
-        Status.ESME_RTHROTTLED,
-        Status.ESME_RX_T_APPN,
-    }
-)
-"""Refusals after which the same request may succeed later."""
-
-
-class MessageState(IntEnum):
-    """message_state values (SMPP 5.0 4.7.15)."""
-
-    SCHEDULED = 0
-    ENROUTE = 1
-    DELIVERED = 2
-    EXPIRED = 3
-    DELETED = 4
-    UNDELIVERABLE = 5
-    ACCEPTED = 6
-    UNKNOWN = 7
-    REJECTED = 8
-    SKIPPED = 9
-
-
-def status_name(status: int) -> str:
-    """Give a status's specification name; one that has none by its number."""
-    try:
-        return Status(status).name
-    except ValueError:
-        return f"{status:#010x}"
 
 
 class Body:

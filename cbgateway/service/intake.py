@@ -12,6 +12,8 @@ from cbgateway.domain.errors import (
     IdentifierReusedError,
     InputError,
     ModeMismatchError,
+    NotBroadcastableError,
+    NotEncodableError,
     PermissionDeniedError,
     SignatureInvalidError,
     TextTooLongError,
@@ -249,6 +251,7 @@ def _texts(deployment: Deployment, request: Request, class_name: str) -> dict[st
         if not text.strip():
             msg = f"texts.{language}: an empty text tells nobody anything"
             raise InputError(msg)
+        _check_plain(language, text)
         if len(text) > characters_max:
             raise TextTooLongError(
                 language=language,
@@ -262,6 +265,19 @@ def _texts(deployment: Deployment, request: Request, class_name: str) -> dict[st
         raise InputError(msg)
     encode_texts(deployment, class_name, texts)
     return texts
+
+
+def _check_plain(language: str, text: str) -> None:
+    """Refuse characters that show nothing, or turn around what others show."""
+    for index, character in enumerate(text):
+        if unicodedata.category(character) in {"Cc", "Cf"} and character != "\n":
+            problem = NotEncodableError(
+                character=character,
+                index=index,
+                alphabet="plain text, which has no control, direction or zero-width characters",
+                clause="UTS 39 5",
+            )
+            raise NotBroadcastableError(language, problem)
 
 
 def _rendered(deployment: Deployment, request: Request, class_name: str) -> Mapping[str, str]:

@@ -20,7 +20,8 @@ import apsw
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import ModeMismatchError, StoreError
 from cbgateway.domain.ports import Transaction
-from cbgateway.storage.transaction import SqliteTransaction, milliseconds
+from cbgateway.storage.rows import milliseconds
+from cbgateway.storage.transaction import SqliteTransaction
 
 T = TypeVar("T")
 
@@ -29,6 +30,15 @@ APPLICATION_ID = 0x63626777  # "cbgw": tells our files from other SQLite files
 SQLITE_VERSION_MIN = 3_051_003  # the first with the fix for the WAL-reset race
 SYNCHRONOUS_FULL = 2
 BUSY_TIMEOUT_MS = 10_000  # another process holds the write lock for one commit, not for seconds
+DISK_ERRORS = (
+    apsw.BusyError,
+    apsw.CantOpenError,
+    apsw.CorruptError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.NotADBError,
+)
+"""What the world does to a database, unlike a statement that is wrong."""
 GROUP_MAX = 256  # commits joined into one; bounds the wait of the first among them
 QUEUE_MAX = 4096  # work waiting for the writer; beyond it callers wait
 
@@ -241,13 +251,16 @@ class _Work(Generic[T]):
 
 @contextmanager
 def _transaction(connection: apsw.Connection, kind: str) -> Iterator[None]:
-    connection.execute(f"BEGIN {kind}")
     try:
+        connection.execute(f"BEGIN {kind}")
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException as error:
         with suppress(apsw.Error):
             connection.execute("ROLLBACK")
+        if isinstance(error, DISK_ERRORS):
+            msg = f"the database cannot be used now: {error}; nothing was stored"
+            raise StoreError(msg) from error
         raise
 
 

@@ -1,9 +1,9 @@
-"""Domain values to rows and back, by the named statements of queries.sql."""
+"""What the store can do inside a transaction, by the named statements of queries.sql."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Any, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import apsw
 
 from cbgateway.domain.broadcast import MESSAGE_CODE_MAX, GeographicalScope, SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinKind, BulletinState, Mode, Person, Reference
+from cbgateway.domain.bulletin import BulletinState, Person
 from cbgateway.domain.delivery import (
     BulletinRecord,
     Channel,
@@ -23,25 +23,22 @@ from cbgateway.domain.delivery import (
     NewDelivery,
     Recipient,
     RegionKey,
-    Submission,
 )
 from cbgateway.domain.errors import StaleError
-from cbgateway.domain.incident import Incident, IncidentState, Service
+from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.lifecycle import DeliveryState, advance_delivery
+from cbgateway.storage.rows import (
+    bulletin_document,
+    delivery_of,
+    dump,
+    incident_of,
+    milliseconds,
+    moment,
+    person_of,
+    record_of,
+)
 
 T = TypeVar("T")
-
-FORMAT = 1  # of the JSON documents in bulletin rows
-
-
-def milliseconds(at: datetime) -> int:
-    """Give an aware time as the store keeps it."""
-    return round(at.timestamp() * 1000)
-
-
-def moment(at_ms: int) -> datetime:
-    """Give a stored time as an aware one, in UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC)
 
 
 @cache
@@ -74,13 +71,13 @@ class SqliteTransaction:
         )
 
     def person(self, name: str) -> Person | None:
-        return _first(map(_person, self._rows("person", name=name)))
+        return _first(map(person_of, self._rows("person", name=name)))
 
     def person_by_key(self, key_id: str) -> Person | None:
-        return _first(map(_person, self._rows("person_by_key", key_id=key_id)))
+        return _first(map(person_of, self._rows("person_by_key", key_id=key_id)))
 
     def people(self) -> tuple[Person, ...]:
-        return tuple(map(_person, self._rows("people")))
+        return tuple(map(person_of, self._rows("people")))
 
     def revoke_person(self, name: str) -> None:
         self._run("revoke_person", name=name)
@@ -107,10 +104,10 @@ class SqliteTransaction:
         )
 
     def incident(self, incident_id: str) -> Incident | None:
-        return _first(map(_incident, self._rows("incident", incident_id=incident_id)))
+        return _first(map(incident_of, self._rows("incident", incident_id=incident_id)))
 
     def incidents(self) -> tuple[Incident, ...]:
-        return tuple(map(_incident, self._rows("incidents")))
+        return tuple(map(incident_of, self._rows("incidents")))
 
     def set_incident_state(self, incident_id: str, state: IncidentState) -> None:
         self._run("set_incident_state", incident_id=incident_id, state=state)
@@ -125,8 +122,8 @@ class SqliteTransaction:
             sender=bulletin.sender,
             identifier=bulletin.identifier,
             state=record.state,
-            document=_dump(_bulletin_document(bulletin)),
-            submission=_dump(
+            document=dump(bulletin_document(bulletin)),
+            submission=dump(
                 {
                     "submitted_by": record.submission.submitted_by,
                     "submitted_ms": milliseconds(record.submission.submitted_at),
@@ -137,14 +134,14 @@ class SqliteTransaction:
         )
 
     def bulletin(self, bulletin_id: str) -> BulletinRecord | None:
-        return _first(map(_record, self._rows("bulletin", bulletin_id=bulletin_id)))
+        return _first(map(record_of, self._rows("bulletin", bulletin_id=bulletin_id)))
 
     def bulletin_of(self, sender: str, identifier: str) -> BulletinRecord | None:
         rows = self._rows("bulletin_of", sender=sender, identifier=identifier)
-        return _first(map(_record, rows))
+        return _first(map(record_of, rows))
 
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
-        return tuple(map(_record, self._rows("bulletins", incident_id=incident_id)))
+        return tuple(map(record_of, self._rows("bulletins", incident_id=incident_id)))
 
     def set_bulletin_state(self, bulletin_id: str, state: BulletinState) -> None:
         self._run("set_bulletin_state", bulletin_id=bulletin_id, state=state)
@@ -154,7 +151,7 @@ class SqliteTransaction:
             "decide",
             bulletin_id=bulletin_id,
             state=state,
-            decision=_dump(
+            decision=dump(
                 {
                     "decided_by": decision.decided_by,
                     "decided_ms": milliseconds(decision.decided_at),
@@ -282,7 +279,7 @@ class SqliteTransaction:
         rows = self._rows("supersede", incident_id=incident_id, before_number=before_number)
         for row in rows:
             self.settle(
-                _delivery(row),
+                delivery_of(row),
                 DeliveryState.SUPERSEDED,
                 at=at,
                 reason=f"bulletin {incident_id}/{before_number} is newer",
@@ -307,7 +304,7 @@ class SqliteTransaction:
 
     def due(self, peer_id: str, *, at: datetime, limit: int) -> tuple[Delivery, ...]:
         rows = self._rows("due", peer_id=peer_id, at_ms=milliseconds(at), limit=limit)
-        return tuple(map(_delivery, rows))
+        return tuple(map(delivery_of, rows))
 
     def settle(
         self,
@@ -334,13 +331,13 @@ class SqliteTransaction:
         )
 
     def deliveries(self, bulletin_id: str | None = None) -> tuple[Delivery, ...]:
-        return tuple(map(_delivery, self._rows("deliveries", bulletin_id=bulletin_id)))
+        return tuple(map(delivery_of, self._rows("deliveries", bulletin_id=bulletin_id)))
 
     def in_state(self, state: DeliveryState) -> tuple[Delivery, ...]:
-        return tuple(map(_delivery, self._rows("in_state", state=state)))
+        return tuple(map(delivery_of, self._rows("in_state", state=state)))
 
     def past_expiry(self, *, at: datetime) -> tuple[Delivery, ...]:
-        return tuple(map(_delivery, self._rows("past_expiry", at_ms=milliseconds(at))))
+        return tuple(map(delivery_of, self._rows("past_expiry", at_ms=milliseconds(at))))
 
     def peer_reference(self, delivery: Delivery) -> str | None:
         lineage = delivery.lineage
@@ -387,128 +384,3 @@ class SqliteTransaction:
 
 def _first(items: Iterable[T]) -> T | None:
     return next(iter(items), None)
-
-
-def _dump(document: Mapping[str, Any]) -> str:
-    return json.dumps({"format": FORMAT, **document}, ensure_ascii=False)
-
-
-def _person(row: dict[str, Any]) -> Person:
-    return Person(
-        name=row["name"],
-        key_id=row["key_id"],
-        public_key=row["public_key"],
-        may_submit=bool(row["may_submit"]),
-        may_approve=bool(row["may_approve"]),
-        regions=tuple(json.loads(row["regions"])),
-        classes=tuple(json.loads(row["classes"])),
-        is_revoked=bool(row["is_revoked"]),
-    )
-
-
-def _incident(row: dict[str, Any]) -> Incident:
-    return Incident(
-        incident_id=row["incident_id"],
-        carrier=row["carrier"],
-        services=tuple(map(Service, json.loads(row["services"]))),
-        started_at=moment(row["started_ms"]),
-        state=IncidentState(row["state"]),
-    )
-
-
-def _bulletin_document(bulletin: Bulletin) -> dict[str, Any]:
-    next_update_at = bulletin.next_update_at
-    return {
-        "bulletin_id": bulletin.bulletin_id,
-        "incident_id": bulletin.incident_id,
-        "number": bulletin.number,
-        "kind": bulletin.kind,
-        "sender": bulletin.sender,
-        "identifier": bulletin.identifier,
-        "alert_class": bulletin.alert_class,
-        "regions": bulletin.regions,
-        "texts": dict(bulletin.texts),
-        "sent": bulletin.sent.isoformat(),
-        "expires": bulletin.expires.isoformat(),
-        "next_update_at": None if next_update_at is None else next_update_at.isoformat(),
-        "references": [
-            [reference.sender, reference.identifier, reference.sent.isoformat()]
-            for reference in bulletin.references
-        ],
-        "mode": bulletin.mode,
-    }
-
-
-def _record(row: dict[str, Any]) -> BulletinRecord:
-    document = json.loads(row["document"])
-    submission = json.loads(row["submission"])
-    decision = None if row["decision"] is None else json.loads(row["decision"])
-    next_update_at = document["next_update_at"]
-    return BulletinRecord(
-        bulletin=Bulletin(
-            bulletin_id=document["bulletin_id"],
-            incident_id=document["incident_id"],
-            number=document["number"],
-            kind=BulletinKind(document["kind"]),
-            sender=document["sender"],
-            identifier=document["identifier"],
-            alert_class=document["alert_class"],
-            regions=tuple(document["regions"]),
-            texts=document["texts"],
-            sent=datetime.fromisoformat(document["sent"]),
-            expires=datetime.fromisoformat(document["expires"]),
-            next_update_at=None
-            if next_update_at is None
-            else datetime.fromisoformat(next_update_at),
-            references=tuple(
-                Reference(sender, identifier, datetime.fromisoformat(sent))
-                for sender, identifier, sent in document["references"]
-            ),
-            mode=Mode(document["mode"]),
-        ),
-        state=BulletinState(row["state"]),
-        submission=Submission(
-            submitted_by=submission["submitted_by"],
-            submitted_at=moment(submission["submitted_ms"]),
-            content_hash=submission["content_hash"],
-            signature=submission["signature"],
-        ),
-        decision=None
-        if decision is None
-        else Decision(
-            decided_by=decision["decided_by"],
-            decided_at=moment(decision["decided_ms"]),
-            plan_hash=decision["plan_hash"],
-            signature=decision["signature"],
-            reason=decision["reason"],
-        ),
-    )
-
-
-def _delivery(row: dict[str, Any]) -> Delivery:
-    serial = row["serial_number"]
-    return Delivery(
-        delivery_id=row["delivery_id"],
-        bulletin_id=row["bulletin_id"],
-        number=row["number"],
-        lineage=Lineage(
-            row["peer_id"],
-            row["incident_id"],
-            row["region"],
-            Channel(row["channel"]),
-            row["message_identifier"],
-        ),
-        language=row["language"],
-        serial_number=None if serial is None else SerialNumber.from_int(serial),
-        is_stop=bool(row["is_stop"]),
-        order=row["order_document"],
-        seal=row["seal"],
-        recipients=row["recipients"],
-        expires_at=moment(row["expires_ms"]),
-        state=DeliveryState(row["state"]),
-        attempts=row["attempts"],
-        outcomes=row["outcomes"],
-        peer_reference=row["peer_reference"],
-        reason=row["reason"],
-        updated_at=moment(row["updated_ms"]),
-    )

@@ -162,6 +162,11 @@ def _area(text: str) -> tuple[str, str]:
     return name, region
 
 
+def printable(text: str) -> str:
+    """Give a text that came from a peer so that it cannot steer the terminal."""
+    return escape("".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text))
+
+
 class JsonReporter:
     """One JSON object a line, for programs."""
 
@@ -207,7 +212,7 @@ class ScreenReporter:
     def event(self, event: dict[str, Any]) -> None:
         """Tell what happened."""
         rest = ", ".join(f"{key} {value}" for key, value in event.items() if key != "event")
-        console.print(f"{self._carrier}: [bold]{event['event']}[/bold] {escape(rest)}")
+        console.print(f"{self._carrier}: [bold]{event['event']}[/bold] {printable(rest)}")
 
     def shown(self, phone: Handset, shown: Shown) -> None:
         """Show the screen of the first phone that shows a text."""
@@ -216,7 +221,7 @@ class ScreenReporter:
         self._texts.add(shown.text)
         console.print(
             f"{self._carrier}: phone {phone.number} in {phone.region} shows, by {shown.channel} "
-            f"(seal {shown.seal}):\n  {escape(shown.text)}"
+            f"(seal {shown.seal}):\n  {printable(shown.text)}"
         )
 
     def end(self, network: Network) -> None:
@@ -228,7 +233,7 @@ class ScreenReporter:
             ]
             console.print(
                 f"{self._carrier}: {sum(map(bool, counts))} phones showed, "
-                f"at most {max(counts)} times each: {escape(text)}"
+                f"at most {max(counts)} times each: {printable(text)}"
             )
 
 

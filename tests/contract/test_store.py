@@ -133,6 +133,20 @@ def test_database_error_fails_the_whole_group(store: SqliteStore) -> None:
         assert tx.people() == ()
 
 
+def test_database_in_use_is_named(store: SqliteStore) -> None:
+    """Somebody who holds the write lock for long is waited for, and then told of."""
+    other = SqliteStore.open(store.path)
+    other._connection.set_busy_timeout(0)
+
+    with (
+        store.transaction(),
+        pytest.raises(StoreError, match="nothing was stored"),
+        other.transaction(),
+    ):
+        pytest.fail("two processes write at once")
+    other.close()
+
+
 def test_change_by_another_process_is_noticed(store: SqliteStore) -> None:
     """Once for each stretch of commits, and not without one."""
     other = SqliteStore.open(store.path)

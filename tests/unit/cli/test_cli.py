@@ -383,6 +383,19 @@ def test_bad_input_to_the_codecs_is_usage(arguments: tuple[str, ...]) -> None:
     assert run(*arguments, code=2)
 
 
+def test_texts_of_others_do_not_steer_the_terminal() -> None:
+    """An escape sequence in a PDU is shown, not carried out."""
+    text = "\x1b[2J[red]KT"
+    octets = text.encode("utf-16-be")
+    body = bytes(14) + bytes([8, 0, len(octets)]) + octets
+    pdu = (16 + len(body)).to_bytes(4, "big") + b"\0\0\0\4" + bytes(4) + b"\0\0\0\1" + body
+
+    out = run("decode", "smpp", pdu.hex())
+
+    assert "\x1b" not in out
+    assert "\\x1b[2J[red]KT" in out
+
+
 def commands(group: typer.Typer, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """List every command by its words."""
     found = []
