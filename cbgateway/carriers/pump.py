@@ -9,8 +9,8 @@ from cbgateway.carriers.base import Session
 class Pump(asyncio.Protocol):
     """Runs one session over one connection.
 
-    The loop's clock is the only clock; a session sees it as an argument. What a session wants to
-    send is bounded by its window, so that a peer that stops reading costs a bounded buffer.
+    The loop's clock is the only clock; a session sees it as an argument. Requests are bounded by
+    the session's window; answers are bounded by not reading from a peer that does not read.
     """
 
     def __init__(self, session: Session, on_event: Callable[[object], None]) -> None:
@@ -46,6 +46,16 @@ class Pump(asyncio.Protocol):
             self._on_event(event)
         if not self.closed.done():
             self.closed.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Stop listening to a peer that does not read: its answers would pile up here."""
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Listen again."""
+        if self._transport is not None:
+            self._transport.resume_reading()
 
     def flush(self) -> None:
         """Send what the session has ready; call it after giving the session something to do."""

@@ -1,7 +1,6 @@
 """`cbgateway init` and `cbgateway serve`."""
 
 import asyncio
-import contextlib
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +26,7 @@ from cbgateway.cli.common import (
     reports_errors,
 )
 from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.errors import GatewayError
 
 INIT_EXAMPLES = examples(
     "cbgateway init --home lab --mode test --country kr",
@@ -106,5 +106,19 @@ async def _until_stopped(gateway: Gateway) -> None:
     serving = asyncio.create_task(gateway.serve())
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         await serving
+    except asyncio.CancelledError:
+        pass
+    except BaseExceptionGroup as group:
+        found = _first_of_ours(group)
+        if found is None:
+            raise
+        raise found from group
+
+
+def _first_of_ours(error: BaseException) -> GatewayError | None:
+    """Find the error with a name among those that tasks ended with together."""
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_first_of_ours, error.exceptions)), None)
+    return error if isinstance(error, GatewayError) else None

@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from cbgateway.cli.main import app
+from cbgateway.domain.errors import StoreError
 
 RUNNER = CliRunner()
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -211,6 +212,25 @@ def test_unusable_passwords_keep_a_gateway_from_serving(home: Path) -> None:
     assert "1 to 8 characters" in run("serve", "--home", home, code=5)
     path.unlink()
     assert "kt.password" in run("serve", "--home", home, code=5)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(StoreError("the disk is full"), 2), (RuntimeError("a bug"), 1)]
+)
+def test_serving_ends_with_what_went_wrong(
+    home: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    """An error of the store is told by name; a bug is not hidden."""
+
+    async def fail(self: object) -> None:
+        message = "several"
+        raise ExceptionGroup(message, [ExceptionGroup(message, [error])])
+
+    monkeypatch.setattr("cbgateway.app.Dispatcher.run", fail)
+
+    result = RUNNER.invoke(app, ["serve", "--home", str(home)])
+    assert result.exit_code == code
+    assert ("the disk is full" in result.stderr) is (code == 2)
 
 
 def test_report_is_verified(home: Path, document: Path, tmp_path: Path) -> None:
