@@ -60,7 +60,6 @@ class BulletinState(StrEnum):
     REJECTED = "rejected"
     APPROVED = "approved"
     SUPERSEDED = "superseded"
-    EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,17 +35,11 @@ class DeliveryState(StrEnum):
 
 BULLETIN_TRANSITIONS: Mapping[BulletinState, frozenset[BulletinState]] = {
     BulletinState.PENDING: frozenset(
-        {
-            BulletinState.APPROVED,
-            BulletinState.REJECTED,
-            BulletinState.SUPERSEDED,
-            BulletinState.EXPIRED,
-        }
+        {BulletinState.APPROVED, BulletinState.REJECTED, BulletinState.SUPERSEDED}
     ),
     BulletinState.REJECTED: frozenset(),
-    BulletinState.APPROVED: frozenset({BulletinState.SUPERSEDED, BulletinState.EXPIRED}),
+    BulletinState.APPROVED: frozenset({BulletinState.SUPERSEDED}),
     BulletinState.SUPERSEDED: frozenset(),
-    BulletinState.EXPIRED: frozenset(),
 }
 
 DELIVERY_TRANSITIONS: Mapping[DeliveryState, frozenset[DeliveryState]] = {

@@ -9,6 +9,8 @@ from cbgateway.profiles.regions import RegionsFile, Ring
 from cbgateway.profiles.templates import ChoiceSlot, Template, TemplateText
 
 RING_POINTS_MIN = 4
+ALIAS_OCTETS_MAX = 100
+"""A name that message centres may know an area by (SMPP 5.0 4.8.4.4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,10 @@ def check_regions(
         for language in country.languages:
             if language not in region.name:
                 yield Problem(file, f"{key}.name", f"{region.code!r} has no name in {language!r}")
+        alias = region.name.get("en", "")
+        if not alias.isascii() or len(alias) > ALIAS_OCTETS_MAX:
+            problem = f"{alias!r} is not ASCII of {ALIAS_OCTETS_MAX} characters at most"
+            yield Problem(file, f"{key}.name.en", problem)
     yield from _check_outlines(file, codes, polygons)
 
 
@@ -101,6 +107,9 @@ def check_carrier(
     for plmn in carrier.plmns:
         if not plmn.startswith(country.mcc):
             yield Problem(file, "plmns", f"{plmn} does not begin with the MCC {country.mcc}")
+    if carrier.smpp.broadcast.area_alias == "name_en" and "en" not in country.languages:
+        problem = "the country's regions need no names in English"
+        yield Problem(file, "smpp.broadcast.area_alias", problem)
     yield from _check_routes(file, carrier, country)
     yield from _check_smpp(file, carrier)
 

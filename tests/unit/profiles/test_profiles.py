@@ -128,6 +128,7 @@ FAULTS = [
         "regions.1.name",
         "'en'",
     ),
+    (REGIONS, change('en = "Seoul"', 'en = "Séoul"'), "regions.1.name.en", "not ASCII"),
     (REGIONS, change("kr.geojson", "none.geojson"), "outlines", "none.geojson"),
     (REGIONS, change('country = "kr"', 'country = "xx"'), "country", "'xx'"),
     (TEMPLATE, change("\\{since\\}", "{when}"), "texts.0.text", "'when'"),
@@ -176,6 +177,18 @@ def test_fault_is_named_by_file_and_key(
     ]
     with pytest.raises(ProfileError, match=re.escape(key)):
         load_profiles(folder, can_encode)
+
+
+def test_carrier_that_wants_english_names_needs_a_country_that_has_them(folder: Path) -> None:
+    """Otherwise a broadcast would have no area to name."""
+    country = folder / COUNTRY
+    text = country.read_text("utf-8")
+    country.write_text(re.sub(r"^en = .*$", "", text, count=1, flags=re.MULTILINE), "utf-8")
+
+    _, problems = check_profiles(folder, can_encode)
+
+    found = {(problem.file, problem.key) for problem in problems}
+    assert ("carriers/skt.toml", "smpp.broadcast.area_alias") in found
 
 
 def test_shipped_profiles_are_sound() -> None:
