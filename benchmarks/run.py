@@ -6,7 +6,6 @@ more than a time. Prints a table; `--json` prints one object.
 
 import argparse
 import asyncio
-import contextlib
 import json
 import platform
 import statistics
@@ -206,7 +205,8 @@ async def bench_latency(folder: Path) -> list[dict[str, Any]]:
                 classes=("safety",),
             )
             keys[name] = SigningKey.load(path)
-        serving = asyncio.create_task(gateway.serve())
+        stop = asyncio.Event()
+        serving = asyncio.create_task(gateway.serve(stop))
         for number in range(LATENCIES):
             record = gateway.submit(document(number), key=keys["alice"])
             prepared = gateway.prepare(record.bulletin.bulletin_id)
@@ -214,9 +214,8 @@ async def bench_latency(folder: Path) -> list[dict[str, Any]]:
             await asyncio.to_thread(gateway.approve, prepared, key=keys["bob"])
             approved.append((time.perf_counter() - began) * 1e3)
             arrived.append((await heard_at_s.get() - began) * 1e3)
-        serving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await serving
+        stop.set()
+        await serving
     server.close()
     ours, peers = statistics.median(arrived), statistics.median(approved)
     return [

@@ -1,5 +1,6 @@
 """The composition root: the only place that knows every module and joins them."""
 
+import asyncio
 import fcntl
 import json
 import os
@@ -251,8 +252,8 @@ class Gateway:
         with self.store.transaction() as tx:
             return tx.put_recipients(carrier, recipients)
 
-    async def serve(self) -> None:
-        """Dispatch until cancelled.
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Dispatch until `stop` is set, then end in order.
 
         Raises:
             StoreError: another process serves this gateway already.
@@ -262,7 +263,7 @@ class Gateway:
             dispatcher = Dispatcher(
                 self.store, self.deployment, links, clock=self.clock, random=random.random
             )
-            await dispatcher.run()
+            await dispatcher.run(stop)
 
     def _links(self) -> Mapping[str, CarrierLink]:
         return {

@@ -275,7 +275,8 @@ class Run:
 
     async def _tell(self, gateway: Gateway, draw: "_Draw") -> None:
         """Let the story happen."""
-        serving = asyncio.create_task(gateway.serve())
+        stop = asyncio.Event()
+        serving = asyncio.create_task(gateway.serve(stop))
         drawing = asyncio.create_task(self._draw(gateway, draw))
         try:
             self.clock.run()
@@ -289,8 +290,8 @@ class Run:
             await self._all_show(self._bulletins[-1], CARRIERS)
             await self._settled(gateway)
         finally:
-            for task in (drawing, serving):
-                task.cancel()
+            drawing.cancel()
+            stop.set()
             await asyncio.gather(drawing, serving, return_exceptions=True)
         self._update(gateway)
         draw.frame()

@@ -101,15 +101,13 @@ def serve(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
 
 
 async def _until_stopped(gateway: Gateway) -> None:
-    """Serve until a signal asks for the end; links unbind on the way out."""
+    """Serve until a signal asks for the end; what is under way is settled first."""
     loop = asyncio.get_running_loop()
-    serving = asyncio.create_task(gateway.serve())
+    stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, serving.cancel)
+        loop.add_signal_handler(number, stop.set)
     try:
-        await serving
-    except asyncio.CancelledError:
-        pass
+        await gateway.serve(stop)
     except BaseExceptionGroup as group:
         found = _first_of_ours(group)
         if found is None:

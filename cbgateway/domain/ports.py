@@ -252,6 +252,10 @@ class CarrierLink(Protocol):
         """Return as soon as the peer can be asked."""
         ...
 
+    def drain(self) -> None:
+        """Send nothing new; what was sent is still waited for, what was not is NotSent."""
+        ...
+
     async def send(self, order: Order, *, seal: str, peer_reference: str, sent: bytes) -> Report:
         """Have the peer carry out `order`; return once it has answered.
 

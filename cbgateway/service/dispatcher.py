@@ -7,7 +7,7 @@ short messages in doubt are not, because a phone would show them twice.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,11 +31,12 @@ from cbgateway.service.sendable import check_sendable
 
 BATCH_MAX = 16
 """Lineages of one peer that are under way at once; bounds what a crash leaves in doubt."""
-ATTEMPTS_MAX = 10
-"""Temporary refusals of one order before it counts as refused."""
 RETRY_DELAY_MAX_S = 60
+"""Longest pause before an order is tried again; it is tried until it expires."""
 POLL_INTERVAL_S = 0.05
 """How often the store is asked whether another process has committed something."""
+DRAIN_TIMEOUT_S = 15
+"""How long answers are waited for when stopping; longer than any carrier's response timer."""
 SWEEP_INTERVAL_S = 1.0
 """How often waiting work is looked at anew: retries that are due, expiries that have passed."""
 
@@ -48,7 +49,7 @@ class _Leased:
 
 
 class Dispatcher:
-    """Carries out the outbox over the links, until cancelled."""
+    """Carries out the outbox over the links, until asked to stop."""
 
     def __init__(
         self,
@@ -75,16 +76,27 @@ class Dispatcher:
         self._random = random
         self._wake = {peer_id: asyncio.Event() for peer_id in links}
 
-    async def run(self) -> None:
-        """Recover what a crash left, then dispatch until cancelled."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Recover what a crash left, then dispatch until asked to stop.
+
+        Stopping is orderly: nothing new is sent, what was sent is waited for and settled, and
+        the links say goodbye. Being cancelled instead leaves what a crash would leave.
+        """
         in_doubt = await self._store.run(self._recover)
         if in_doubt:
             logger.bind(deliveries=in_doubt).warning("in doubt after a restart")
+        links = self._links.values()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch())
-            for link in self._links.values():
-                group.create_task(link.run())
-                group.create_task(self._serve(link))
+            serving = [group.create_task(self._serve(link, stop)) for link in links]
+            others = [group.create_task(link.run()) for link in links]
+            others.append(group.create_task(self._watch()))
+            await stop.wait()
+            for link in links:
+                link.drain()
+            if serving:
+                await asyncio.wait(serving, timeout=DRAIN_TIMEOUT_S)
+            for task in serving + others:
+                task.cancel()
 
     async def _watch(self) -> None:
         """Wake the peers when something was committed, and all of them now and then."""
@@ -103,14 +115,16 @@ class Dispatcher:
         for event in self._wake.values():
             event.set()
 
-    async def _serve(self, link: CarrierLink) -> None:
+    async def _serve(self, link: CarrierLink, stop: asyncio.Event) -> None:
         wake = self._wake[link.peer_id]
-        while True:
-            await link.wait_ready()
+        while not stop.is_set():
+            await _first(link.wait_ready(), stop.wait())
+            if stop.is_set():
+                return
             wake.clear()
             batch = await self._store.run(lambda tx: self._lease(tx, link.peer_id))
             if not batch:
-                await wake.wait()
+                await _first(wake.wait(), stop.wait())
                 continue
             async with asyncio.TaskGroup() as group:
                 for leased in batch:
@@ -185,7 +199,7 @@ class Dispatcher:
     ) -> None:
         outcomes = report.outcomes
         not_before = None
-        if Outcome.UNSENT in outcomes and delivery.attempts + 1 < ATTEMPTS_MAX:
+        if Outcome.UNSENT in outcomes:
             state = DeliveryState.READY
             not_before = self._retry_at(delivery, now)
         elif Outcome.IN_DOUBT in outcomes:
@@ -201,9 +215,7 @@ class Dispatcher:
         now = self._clock.now()
         not_before = self._retry_at(delivery, now)
         match error:
-            case NotSentError():
-                state = DeliveryState.READY
-            case RejectedError(is_temporary=True) if delivery.attempts + 1 < ATTEMPTS_MAX:
+            case NotSentError() | RejectedError(is_temporary=True):
                 state = DeliveryState.READY
             case UnansweredError():
                 state = DeliveryState.IN_DOUBT
@@ -238,6 +250,16 @@ class Dispatcher:
         for delivery in tx.past_expiry(at=now):
             tx.settle(delivery, DeliveryState.EXPIRED, at=now, reason="its time passed")
             _log(delivery).warning("expired before it could be sent")
+
+
+async def _first(*waiting: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of several things has happened."""
+    tasks = [asyncio.ensure_future(one) for one in waiting]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def _log(delivery: Delivery) -> Any:  # noqa: ANN401 - loguru's logger has no public type

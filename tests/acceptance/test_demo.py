@@ -118,16 +118,83 @@ def test_lock_is_released_when_serving_ends(office: Any) -> None:
     """Another process can take over at once."""
 
     async def serve_twice() -> None:
-        first = asyncio.create_task(office.gateway.serve())
+        stop = asyncio.Event()
+        first = asyncio.create_task(office.gateway.serve(stop))
         await asyncio.wait([first], timeout=0.05)
         with pytest.raises(StoreError, match="serves"):
-            await office.gateway.serve()
-        first.cancel()
-        await asyncio.gather(first, return_exceptions=True)
-        second = asyncio.create_task(office.gateway.serve())
+            await office.gateway.serve(stop)
+        stop.set()
+        await first
+        stop.clear()
+        second = asyncio.create_task(office.gateway.serve(stop))
         await asyncio.wait([second], timeout=0.05)
         assert not second.done()
-        second.cancel()
-        await asyncio.gather(second, return_exceptions=True)
+        stop.set()
+        await second
 
     asyncio.run(serve_twice())
+
+
+def test_stop_in_the_middle_leaves_nothing_in_doubt(tmp_path: Path) -> None:
+    """SIGTERM while thousands of messages go out: each was answered, or never sent."""
+    home = tmp_path / "lab"
+    cbgateway("init", "--home", home, "--carrier", "kt")
+    for name, role in (("alice", "--submit"), ("bob", "--approve")):
+        cbgateway("keys", "new", name, role, "--region", "KR", "--home", home)
+    numbers = tmp_path / "numbers.csv"
+    rows = "".join(f"82101{n:07d},KR-11,ko\n" for n in range(30_000))
+    numbers.write_text(f"number,region,language\n{rows}")
+    cbgateway("recipients", "import", numbers, "--carrier", "kt", "--home", home)
+    centre = subprocess.Popen(
+        [sys.executable, "-m", "cbsim", "smsc", "--port", "0", "--json", "--phones", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert centre.stdout is not None
+    port = json.loads(centre.stdout.readline())["port"]
+    settings = home / "cbgateway.toml"
+    settings.write_text(settings.read_text().replace("2775", str(port)))
+    document = tmp_path / "first.json"
+    document.write_text(
+        json.dumps(
+            {
+                "identifier": "b-1",
+                "sender": "alice",
+                "incident": {
+                    "id": "inc-1",
+                    "carrier": "kt",
+                    "services": ["voice"],
+                    "started_at": "2021-10-25T11:16:00+09:00",
+                },
+                "kind": "first",
+                "regions": ["KR-11"],
+                "texts": {"ko": "장애"},
+                "next_update": "PT30M",
+            }
+        )
+    )
+    people = home / "keys" / "people"
+    cbgateway("bulletin", "submit", document, "--key", people / "alice.pem", "--home", home)
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "cbgateway", "serve", "--home", str(home)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    assert serving.stderr is not None
+    cbgateway(
+        *("bulletin", "approve", "inc-1/1", "--key", people / "bob.pem", "--yes", "--home", home)
+    )
+    while json.loads(serving.stderr.readline())["message"] != "submitted":
+        assert serving.poll() is None
+    serving.send_signal(signal.SIGTERM)
+    serving.communicate(timeout=30)
+    centre.terminate()
+    centre.communicate(timeout=30)
+    report = json.loads(cbgateway("bulletin", "show", "inc-1/1", "--home", home, "--json").stdout)
+    chunks = [one for one in report["deliveries"] if one["channel"] == "sms"]
+
+    assert serving.returncode == 0
+    assert {one["state"] for one in chunks} == {"acked", "ready"}
+    assert sum(one["in_doubt"] for one in chunks) == 0
+    assert 0 < sum(one["accepted"] for one in chunks) < 30_000

@@ -86,6 +86,7 @@ class SmppLink:
         self._session: SmppSession | None = None
         self._pump: Pump | None = None
         self._last_problem = ""
+        self._is_draining = False
 
     async def run(self) -> None:
         """Hold the bind up, reconnecting with backoff, until cancelled."""
@@ -99,6 +100,10 @@ class SmppLink:
     async def wait_ready(self) -> None:
         """Return as soon as the message centre has accepted the bind."""
         await self._ready.wait()
+
+    def drain(self) -> None:
+        """Send nothing new; see `domain.ports.CarrierLink`."""
+        self._is_draining = True
 
     async def send(self, order: Order, *, seal: str, peer_reference: str, sent: bytes) -> Report:
         """Carry out an order; see `domain.ports.CarrierLink`."""
@@ -176,6 +181,9 @@ class SmppLink:
         body, tlvs = request
         async with self._slots:
             session, pump = self._session, self._pump
+            if self._is_draining:
+                msg = "the gateway is stopping"
+                raise NotSentError(msg)
             if session is None or pump is None or session.state is not State.BOUND:
                 msg = f"{self.peer_id} is not connected"
                 raise NotSentError(msg)

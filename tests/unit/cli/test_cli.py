@@ -222,7 +222,7 @@ def test_serving_ends_with_what_went_wrong(
 ) -> None:
     """An error of the store is told by name; a bug is not hidden."""
 
-    async def fail(self: object) -> None:
+    async def fail(self: object, stop: object) -> None:
         message = "several"
         raise ExceptionGroup(message, [ExceptionGroup(message, [error])])
 

@@ -1,6 +1,7 @@
 """Dispatch: INTENT before sending, the outcome after, and what crashes and refusals leave."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,11 +29,11 @@ from cbgateway.domain.orders import (
     SubmitReport,
     WriteReplace,
 )
-from cbgateway.service.dispatcher import ATTEMPTS_MAX, Dispatcher
+from cbgateway.service.dispatcher import Dispatcher
 from cbgateway.service.reports import bulletin_report, incident_report
 from cbgateway.service.sendable import check_sendable
 
-ROUNDS_MAX = 400
+ROUNDS_MAX = 1000
 
 
 @dataclass
@@ -54,10 +55,15 @@ class ScriptedLink:
     office: Any
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
     calls: list[Call] = field(default_factory=list)
+    is_draining: bool = False
 
     async def run(self) -> None:
         """Have nothing to hold up."""
         await asyncio.Event().wait()
+
+    def drain(self) -> None:
+        """Note that the end is near."""
+        self.is_draining = True
 
     async def wait_ready(self) -> None:
         """Wait until the test lets the peer be reached."""
@@ -103,7 +109,8 @@ def run_until(
         for link in links.values():
             link.is_ready = asyncio.Event()
             link.is_ready.set()
-        task = asyncio.create_task(dispatcher.run())
+        stop = asyncio.Event()
+        task = asyncio.create_task(dispatcher.run(stop))
         try:
             for _ in range(ROUNDS_MAX):
                 with office.gateway.store.read() as tx:
@@ -114,8 +121,9 @@ def run_until(
                 step()
                 await asyncio.wait([task], timeout=0.01)
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            stop.set()
+            async with asyncio.timeout(10):
+                await task
         pytest.fail(f"not reached: {[(row.delivery_id, row.state) for row in rows]}")
 
     return asyncio.run(run())
@@ -229,24 +237,33 @@ def test_crash_while_sending_leaves_intent_which_recovery_resolves(office: Any) 
     assert by_channel["sms"].outcomes == bytes([Outcome.IN_DOUBT])
 
 
-def test_temporary_refusals_end_after_some_attempts(office: Any) -> None:
-    """A peer that always throttles is asked again with growing pauses, not for ever."""
+def test_temporary_refusals_are_retried_until_it_expires(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer that always throttles is asked again with growing pauses; nobody gives up early."""
+    monkeypatch.setattr("cbgateway.service.dispatcher.POLL_INTERVAL_S", 0.001)
+    monkeypatch.setattr("cbgateway.service.dispatcher.SWEEP_INTERVAL_S", 0.0)
 
     def throttle(order: Order) -> Report:
         raise RejectedError("ESME_RTHROTTLED", is_temporary=True)
 
     link = ScriptedLink("kt", throttle, office)
-    office.issue(office.document(texts={"ko": "장애"}))
+    office.issue(office.document(texts={"ko": "장애"}, expires="PT20M", next_update="PT15M"))
+    called_at: list[float] = []
+
+    def step() -> None:
+        while len(called_at) < len(link.calls):
+            called_at.append(office.clock.now().timestamp())
+        office.clock.advance(10)
 
     rows = run_until(
-        office,
-        {"kt": link},
-        lambda rows: states(rows) == {DeliveryState.REFUSED},
-        step=lambda: office.clock.advance(60),
+        office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.EXPIRED}, step=step
     )
+    gaps = [later - earlier for earlier, later in itertools.pairwise(called_at)]
 
-    assert len(link.calls) == ATTEMPTS_MAX
-    assert "ESME_RTHROTTLED" in next(row.reason for row in rows if row.lineage.peer_id == "kt")
+    assert next(row.attempts for row in rows if row.lineage.peer_id == "kt") == len(link.calls)
+    assert len(link.calls) > 10
+    assert max(gaps[:2]) < 30 < max(gaps)
 
 
 def test_permanent_refusal_and_lost_link(office: Any) -> None:
