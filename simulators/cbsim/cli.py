@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -176,8 +177,13 @@ class JsonReporter:
 
     def event(self, event: dict[str, Any]) -> None:
         """Tell what happened."""
-        sys.stdout.write(json.dumps({"carrier": self._carrier, **event}, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
+        line = json.dumps({"carrier": self._carrier, **event}, ensure_ascii=False)
+        try:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:  # whoever wanted to know has gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
 
     def shown(self, phone: Handset, shown: Shown) -> None:
         """Tell what a phone shows."""
