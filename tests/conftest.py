@@ -17,7 +17,7 @@ from cbgateway.signing.keys import SigningKey
 
 settings.register_profile(
     "ci",
-    max_examples=200,
+    max_examples=100,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
