@@ -280,6 +280,33 @@ def test_any_pages_give_a_reading_or_a_decode_error(pages: list[Page], dcs: int)
         assert isinstance(reading.text, str)
 
 
+@pytest.mark.parametrize(
+    ("octets", "field", "offset"),
+    [
+        (b"", "Number-of-Pages", 0),
+        (b"\x10", "Number-of-Pages", 0),
+        (b"\x01" + bytes(82), "CB Data", 83),
+        (b"\x01" + bytes(84), "CB Data", 84),
+        (b"\x01" + bytes(82) + b"\x00", "CBS-Message-Information-Length", 83),
+        (b"\x01" + bytes(82) + b"\x53", "CBS-Message-Information-Length", 83),
+    ],
+)
+def test_broken_cb_data_is_named(octets: bytes, field: str, offset: int) -> None:
+    """Count, length and used length, each with the octet at fault."""
+    with pytest.raises(DecodeError) as caught:
+        cbs.decode_cb_data(octets)
+
+    assert (field, offset) == (caught.value.field, caught.value.offset)
+
+
+def test_pages_that_are_no_text_are_refused() -> None:
+    """A scheme of 8-bit data, and half of a surrogate pair."""
+    with pytest.raises(DecodeError, match="no text"):
+        cbs.read_pages([Page(bytes(82), 82)], dcs=0x44)
+    with pytest.raises(DecodeError, match="surrogate|unexpected end|illegal"):
+        cbs.read_pages([Page(b"\xd8\x00" + bytes(80), 2)], dcs=0x48)
+
+
 def test_page_parameter_of_zero_means_the_only_page() -> None:
     """As TS 23.041 9.4.1.2.4 says; a page beyond the last is refused."""
     octets = bytearray(88)

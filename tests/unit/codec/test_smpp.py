@@ -306,6 +306,14 @@ def test_length_that_cannot_be_believed_ends_the_framing(length: int) -> None:
     assert framer.receive(raw(0x15)) == []
 
 
+def test_pdu_is_waited_for() -> None:
+    """Half a PDU is nothing yet."""
+    framer = smpp.Framer()
+
+    assert framer.receive(raw(0x15)[:9]) == []
+    assert len(framer.receive(raw(0x15)[9:] + raw(0x15))) == 2
+
+
 def test_length_must_be_that_of_the_octets() -> None:
     """Reading one PDU means reading all of it and nothing else."""
     for octets in (raw(0x15) + b"x", raw(0x15)[:10]):

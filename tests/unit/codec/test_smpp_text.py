@@ -150,6 +150,18 @@ def test_any_octets_are_text_or_an_error(octets: bytes, coding: int) -> None:
         assert 0 <= error.offset <= len(octets)
 
 
+@pytest.mark.parametrize(
+    ("octets", "coding", "offset"),
+    [(b"a\x80", 0, 1), (b"a\xe9", 1, 1), (b"\xac", 8, 0), (b"a", 4, 0)],
+)
+def test_octets_that_are_no_text_are_named(octets: bytes, coding: int, offset: int) -> None:
+    """No septet, not ASCII, half a character, and a coding that is no text."""
+    with pytest.raises(DecodeError) as caught:
+        smpp_text.decode_text(octets, coding)
+
+    assert offset == caught.value.offset
+
+
 @given(st.binary(max_size=60))
 @example(b"\x00\x03\x01\x02\x03")
 @example(b"\x00\x03\x01\x02\x00")
