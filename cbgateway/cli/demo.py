@@ -100,7 +100,6 @@ class Simulator:
 
     process: asyncio.subprocess.Process
     reader: "asyncio.Task[None]"
-    ready: asyncio.Event
     phones: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -164,7 +163,7 @@ class Run:
         self._areas: dict[str, str] = {}
         self._news = asyncio.Event()
         self.clock = ScaledClock(speed=self._speed)
-        self.view = View(names={}, phones=dict.fromkeys(CARRIERS, phones))
+        self.view = View(names={})
 
     async def run(self, *, live: bool) -> dict[str, Any]:
         """Run the story and give its summary."""
@@ -246,7 +245,7 @@ class Run:
         )
         ready = asyncio.Event()
         reader = asyncio.create_task(self._read(code, process, ready))
-        self._simulators[code] = Simulator(process, reader, ready)
+        self._simulators[code] = Simulator(process, reader)
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
                 await ready.wait()

@@ -35,7 +35,6 @@ class View:
 
     Attributes:
         names: carriers' names by code.
-        phones: how many each has.
         now: what the demo's clock shows.
         deliveries: report rows of all deliveries so far.
         screens: by carrier and language, the last text shown.
@@ -43,7 +42,6 @@ class View:
     """
 
     names: dict[str, str]
-    phones: dict[str, int]
     now: datetime = START
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     screens: dict[tuple[str, str], str] = field(default_factory=dict)

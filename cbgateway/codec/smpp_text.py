@@ -10,7 +10,6 @@ from cbgateway.domain.errors import DecodeError, EncodeError
 
 DATA_CODING_DEFAULT = 0
 DATA_CODING_ASCII = 1
-DATA_CODING_LATIN_1 = 3
 DATA_CODING_UCS2 = 8
 UDH_INDICATOR = 0x40
 PARTS_MAX = 255
