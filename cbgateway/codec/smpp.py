@@ -166,6 +166,18 @@ class Unparsed:
     header: Header | None
     error: PduError
 
+    def refusal(self) -> Pdu:
+        """Give the generic_nack that answers it.
+
+        A sequence number that no answer may carry is answered with 0 (SMPP 5.0 4.1.4.1).
+        """
+        number = 0 if self.header is None else self.header.sequence_number
+        return Pdu(
+            GenericNack(),
+            sequence_number=number if number <= SEQUENCE_NUMBER_MAX else 0,
+            command_status=self.error.command_status,
+        )
+
 
 def encode(pdu: Pdu) -> bytes:
     """Write a PDU.

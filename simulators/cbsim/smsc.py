@@ -276,8 +276,7 @@ class SmscSession:
     def _on_unparsed(self, item: smpp.Unparsed) -> None:
         """Answer what cannot be read, and say in which octet the ESME is wrong."""
         self._on_event({"event": "wrong", "detail": str(item.error)})
-        number = item.header.sequence_number if item.header else 0
-        self._send(smpp.GenericNack(), number, item.error.command_status)
+        self._out.append(smpp.encode(item.refusal()))
         if item.error.framing_lost:
             self.is_closed = True
 

@@ -15,7 +15,6 @@ from cbgateway.carriers.window import Window
 from cbgateway.codec import smpp
 from cbgateway.profiles.models import SmppProfile
 
-SEQUENCE_NUMBER_MAX = 0x7FFFFFFF
 STRAY_ANSWERS_MAX = 3
 """Answers to nothing before the session ends."""
 
@@ -254,28 +253,12 @@ class SmppSession:
         """Answer what can be answered; an answer that cannot be read answers nothing."""
         header = item.header
         if item.error.framing_lost or header is None:
-            self._out.append(
-                smpp.encode(
-                    smpp.Pdu(
-                        smpp.GenericNack(),
-                        sequence_number=header.sequence_number if header else 0,
-                        command_status=item.error.command_status,
-                    )
-                )
-            )
+            self._out.append(smpp.encode(item.refusal()))
             return self._close(f"the message centre broke the protocol: {item.error}")
         if header.is_response:
             token = self._window.pop(header.sequence_number)
             return self._on_stray() if token is None else [Unanswered(token)]
-        self._out.append(
-            smpp.encode(
-                smpp.Pdu(
-                    smpp.GenericNack(),
-                    sequence_number=header.sequence_number,
-                    command_status=item.error.command_status,
-                )
-            )
-        )
+        self._out.append(smpp.encode(item.refusal()))
         return []
 
     def _on_stray(self) -> list[object]:
@@ -305,5 +288,5 @@ class SmppSession:
         self._out.append(smpp.encode(smpp.Pdu(body, sequence_number=number)))
 
     def _next_sequence_number(self) -> int:
-        self._sequence_number = self._sequence_number % SEQUENCE_NUMBER_MAX + 1
+        self._sequence_number = self._sequence_number % smpp.SEQUENCE_NUMBER_MAX + 1
         return self._sequence_number

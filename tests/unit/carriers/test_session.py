@@ -301,7 +301,20 @@ def test_sequence_numbers_begin_anew_after_the_last() -> None:
     assert sent(one)[0].sequence_number == 1
 
 
-@given(st.lists(st.binary(max_size=40), max_size=20))
+def framed(command_id: int, status: int, number: int, body: bytes) -> bytes:
+    """Write a PDU whose length is right, whatever else is not."""
+    header = (16 + len(body), command_id, status, number)
+    return b"".join(value.to_bytes(4, "big") for value in header) + body
+
+
+COMMANDS = st.sampled_from([int(one) for one in smpp.CommandId]) | st.integers(0, 2**32 - 1)
+UINT32 = st.sampled_from([0, 1, 0x7FFFFFFF, 0x80000000, 2**32 - 1]) | st.integers(0, 2**32 - 1)
+PIECES = st.binary(max_size=40) | st.builds(
+    framed, COMMANDS, UINT32, UINT32, st.binary(max_size=60)
+)
+
+
+@given(st.lists(PIECES, max_size=20))
 def test_any_octets_keep_the_session_sane(pieces: list[bytes]) -> None:
     """Whatever a peer sends gives events; a closed session stays closed and silent."""
     one = bound()
@@ -310,3 +323,17 @@ def test_any_octets_keep_the_session_sane(pieces: list[bytes]) -> None:
         events = one.receive(piece, now=0.0)
         one.outgoing()
         assert not (was_closed and events)
+
+
+@pytest.mark.parametrize("number", [0x80000000, 0xFFFFFFFF])
+def test_sequence_number_out_of_range_is_refused_with_zero(number: int) -> None:
+    """An answer may not carry such a number, so it carries 0; the session goes on."""
+    one = bound()
+
+    assert one.receive(framed(smpp.CommandId.DELIVER_SM, 0, number, b""), now=0.0) == []
+
+    (nack,) = sent(one)
+    assert isinstance(nack.body, smpp.GenericNack)
+    assert nack.sequence_number == 0
+    assert nack.command_status != 0
+    assert not one.is_closed()

@@ -242,6 +242,17 @@ def test_wrong_octets_are_named_and_answered() -> None:
     bench.session.outgoing()
 
 
+def test_sequence_number_out_of_range_is_refused_with_zero() -> None:
+    """An answer may not carry such a number; the session goes on."""
+    bench = Bench().bind()
+    bench.session.receive(bytes.fromhex("00000010 00000015 00000000 ffffffff"))
+
+    (answer,) = smpp.Framer().receive(bench.session.outgoing())
+    assert isinstance(answer, smpp.Pdu)
+    assert (type(answer.body), answer.sequence_number) == (smpp.GenericNack, 0)
+    assert not bench.session.is_closed
+
+
 def test_answers_from_an_esme_are_ignored() -> None:
     """A response that nobody asked for has no answer."""
     bench = Bench().bind()
