@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration check demo bench lock peers clean
+.PHONY: help setup fmt lint test integration check demo states bench lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ check: lint test integration ## everything that a change must pass
 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
 	$(BIN)/cbgateway demo
+
+states: setup ## draw docs/states.md from the transition tables
+	$(BIN)/python tests/house/states.py
 
 bench: setup ## measure, side by side with a peer
 	$(BIN)/python benchmarks/run.py

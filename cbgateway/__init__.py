@@ -3,3 +3,5 @@
 from importlib.metadata import version
 
 __version__ = version("cbgateway")
+RELEASED_AT = "2026-11-24"
+"""No clock that is right shows an earlier day."""

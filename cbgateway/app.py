@@ -1,46 +1,70 @@
 """The composition root: the only place that knows every module and joins them."""
 
 import asyncio
-import fcntl
-import json
-import os
 import random
-import secrets
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TypeVar
 
 from loguru import logger
 
 from cbgateway.carriers.registry import make_link
 from cbgateway.codec import cbs
 from cbgateway.codec.dcs import choose_dcs
-from cbgateway.domain.bulletin import Mode, Person
-from cbgateway.domain.delivery import BulletinRecord, Recipient, RegionKey
+from cbgateway.domain import failpoints
+from cbgateway.domain.bulletin import BulletinKind, BulletinState, Mode
+from cbgateway.domain.delivery import BulletinRecord, Event, Recipient
 from cbgateway.domain.errors import (
+    AuditError,
+    DiskFullError,
     EncodeError,
-    InputError,
+    GatewayError,
+    PermissionDeniedError,
     SignatureInvalidError,
-    StoreError,
     UnknownNameError,
 )
-from cbgateway.domain.ports import CarrierLink, Clock
+from cbgateway.domain.incident import IncidentState
+from cbgateway.domain.ports import CarrierLink, Clock, Transaction
+from cbgateway.history import History
+from cbgateway.home import (
+    ballast_of,
+    is_served,
+    make_home,
+    read_backup,
+    restore_home,
+    serving_lock,
+    write_backup,
+)
 from cbgateway.interfaces.recipients import parse_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
+from cbgateway.keyring import Keyring
+from cbgateway.preflight import Finding, Level, check_may_serve, findings
 from cbgateway.profiles.loader import Profiles, load_profiles
+from cbgateway.profiles.models import Pacing
 from cbgateway.service import approval, intake
+from cbgateway.service.authority import signer_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
-from cbgateway.settings import FILE_NAME, Settings, load_settings, read_password
-from cbgateway.signing.canonical import canonical, encode_base64url
+from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.outbox import Outbox
+from cbgateway.settings import Settings, load_settings, read_password
+from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.seal import Seal, check_texts, open_seal
+from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 
+T = TypeVar("T")
+
+WITNESS_INTERVAL_S = 1.0
+"""How soon the audit log's growth is witnessed."""
+BALLAST_MIB = {Mode.LIVE: 64, Mode.EXERCISE: 64, Mode.TEST: 1}
 SMPP_PORT = 2775
 """The customary port; a new gateway's carriers get this one and those after it."""
 
@@ -51,6 +75,10 @@ class SystemClock:
     def now(self) -> datetime:
         """Give the present, in UTC."""
         return datetime.now(UTC)
+
+    def monotonic_s(self) -> float:
+        """Give seconds since some moment of the machine's choosing."""
+        return time.monotonic()
 
 
 def can_encode(text: str, dcs: int | str, language: str) -> str | None:
@@ -75,7 +103,10 @@ class Gateway:
     settings: Settings
     deployment: Deployment
     store: SqliteStore
+    marks: Marks
     clock: Clock
+    keyring: Keyring
+    history: History
 
     @classmethod
     @contextmanager
@@ -86,134 +117,200 @@ class Gateway:
             InputError: settings or profiles are missing or wrong.
             StoreError: the database cannot be used.
             ModeMismatchError: settings and database are of different modes.
+            AuditError: the audit log is not the one that was witnessed.
         """
         settings = load_settings(home)
         profiles = load_checked_profiles(settings.profiles)
         deployment = make_deployment(settings, profiles)
-        store = SqliteStore.open(settings.database, mode=settings.mode)
-        try:
-            yield cls(home, settings, deployment, store, clock or SystemClock())
-        finally:
-            store.close()
+        with (
+            closing(SqliteStore.open(settings.database, mode=settings.mode)) as store,
+            closing(Marks.open(settings.marks)) as marks,
+        ):
+            clock = clock or SystemClock()
+            keyring = Keyring(settings, deployment, store, clock)
+            history = History(settings, store, marks, clock)
+            history.check()
+            yield cls(home, settings, deployment, store, marks, clock, keyring, history)
 
-    def submit(self, octets: bytes, *, key: SigningKey) -> BulletinRecord:
+    def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
         request = parse_bulletin(octets)
         signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
-        with self.store.transaction() as tx:
-            return intake.submit(
-                tx, self.deployment, request, signature=signature, now=self.clock.now()
-            )
+        return self._write(
+            lambda tx: intake.submit(
+                tx,
+                self.deployment,
+                request,
+                signature=signature,
+                now=self.clock.now(),
+                as_draft=as_draft,
+            ),
+            is_urgent=self._is_urgent(request.kind, request.alert_class),
+        )
+
+    def revise(
+        self, bulletin_id: str, octets: bytes, *, key: SigningKey, as_draft: bool = False
+    ) -> BulletinRecord:
+        """Put another document in place of a draft's or returned bulletin's."""
+        request = parse_bulletin(octets)
+        signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
+        return self._write(
+            lambda tx: intake.revise(
+                tx,
+                self.deployment,
+                bulletin_id,
+                request,
+                signature=signature,
+                now=self.clock.now(),
+                as_draft=as_draft,
+            ),
+            is_urgent=self._is_urgent(request.kind, request.alert_class),
+        )
+
+    def take_back(self, bulletin_id: str, *, reason: str, key: SigningKey) -> BulletinRecord:
+        """Have an author take back what nobody has approved."""
+        document = intake.take_back_document(bulletin_id, reason)
+        signature = sign_detached(canonical(document), key, content=intake.WITHDRAWAL)
+        now = self.clock.now()
+        return self._write(
+            lambda tx: intake.take_back(
+                tx, bulletin_id, reason=reason, signature=signature, now=now
+            ),
+            is_urgent=True,
+        )
 
     def prepare(self, bulletin_id: str) -> approval.Prepared:
         """Work out what an approval would send."""
         with self.store.read() as tx:
-            return approval.prepare(tx, self.deployment, bulletin_id, now=self.clock.now())
-
-    def approve(self, prepared: approval.Prepared, *, key: SigningKey) -> BulletinRecord:
-        """Approve what was prepared, with the approver's key; it is committed on return."""
-        bulletin_id = prepared.record.bulletin.bulletin_id
-        plan_hash = prepared.plan.hash()
-        document = approval.approval_document(bulletin_id, plan_hash)
-        signature = sign_detached(canonical(document), key, content=approval.DECISION)
-        seal_keys = self.seal_keys({order.lineage.region for order in prepared.plan.orders})
-        with self.store.transaction() as tx:
-            return approval.approve(
-                tx,
-                self.deployment,
-                bulletin_id,
-                plan_hash=plan_hash,
-                signature=signature,
-                seal_keys=seal_keys,
-                now=self.clock.now(),
+            return approval.prepare(
+                tx, self.deployment, self.marks, bulletin_id, now=self.clock.now()
             )
 
-    def reject(self, bulletin_id: str, *, reason: str, key: SigningKey) -> BulletinRecord:
-        """Turn a bulletin down, with the decider's key."""
-        document = approval.rejection_document(bulletin_id, reason)
+    def approve(
+        self, prepared: approval.Prepared, *, key: SigningKey, confirmation: str = ""
+    ) -> BulletinRecord:
+        """Approve what was prepared, with the approver's key; it is committed on return.
+
+        Args:
+            prepared: what the approver has looked at.
+            key: the approver's.
+            confirmation: what the approver has typed; wide areas need it.
+        """
+        bulletin = prepared.record.bulletin
+        now = self.clock.now()
+        at = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        document = approval.approval_document(
+            bulletin.bulletin_id, prepared.plan.hash(), at=at, confirmation=confirmation
+        )
         signature = sign_detached(canonical(document), key, content=approval.DECISION)
-        with self.store.transaction() as tx:
-            return approval.reject(
+        seal_keys = self.keyring.seal_keys({order.lineage.region for order in prepared.plan.orders})
+        record = self._write(
+            lambda tx: approval.approve(
+                tx,
+                self.deployment,
+                self.marks,
+                prepared,
+                approval.Approval(at, confirmation, signature),
+                seal_keys=seal_keys,
+                now=now,
+            ),
+            is_urgent=self._is_urgent(bulletin.kind, bulletin.alert_class),
+        )
+        failpoints.passing("approve.committed")
+        return record
+
+    def reject(self, bulletin_id: str, *, reason: str, key: SigningKey) -> BulletinRecord:
+        """Turn a bulletin down for good, with the decider's key."""
+        return self._refuse(bulletin_id, "reject", BulletinState.REJECTED, reason, key)
+
+    def give_back(self, bulletin_id: str, *, reason: str, key: SigningKey) -> BulletinRecord:
+        """Return a bulletin to its authors, with the decider's key."""
+        return self._refuse(bulletin_id, "return", BulletinState.RETURNED, reason, key)
+
+    def _refuse(
+        self, bulletin_id: str, verb: str, state: BulletinState, reason: str, key: SigningKey
+    ) -> BulletinRecord:
+        document = approval.refusal_document(verb, bulletin_id, reason)
+        signature = sign_detached(canonical(document), key, content=approval.DECISION)
+        return self._write(
+            lambda tx: approval.refuse(
                 tx,
                 self.deployment,
                 bulletin_id,
+                state,
                 reason=reason,
                 signature=signature,
                 now=self.clock.now(),
-            )
+            ),
+            is_urgent=True,
+        )
 
-    def seal_keys(self, regions: Iterable[str]) -> dict[str, SigningKey]:
-        """Read the sealing keys of some regions."""
-        return {
-            code: SigningKey.load(self.settings.keys / "regions" / f"{code}.pem")
-            for code in regions
-        }
-
-    def add_person(
-        self,
-        name: str,
-        *,
-        may_submit: bool,
-        may_approve: bool,
-        regions: tuple[str, ...],
-        classes: tuple[str, ...],
-    ) -> tuple[Person, Path]:
-        """Make a key for somebody and register its public half.
+    def resend(self, bulletin_id: str, *, key: SigningKey) -> int:
+        """Have short messages in doubt get their second copy; gives how many.
 
         Raises:
-            InputError: the name is taken.
-            UnknownNameError: a region or class that is not known.
-            KeyUnusableError: the key file cannot be written.
+            UnknownNameError: no such bulletin.
+            SignatureInvalidError: nobody who is known here has this key.
+            PolicyError: whose key it is may not approve this bulletin.
         """
-        for code in regions:
-            self.deployment.check_region(code)
-        for alert_class in classes:
-            self.deployment.alert_class(alert_class)
-        path = self.settings.keys / "people" / f"{name}.pem"
-        key = SigningKey.generate()
-        person = Person(
-            name=name,
-            key_id=key.key_id,
-            public_key=key.public_key,
-            may_submit=may_submit,
-            may_approve=may_approve,
-            regions=regions,
-            classes=classes,
-        )
         with self.store.transaction() as tx:
-            if tx.person(name) is not None:
-                msg = f"{name!r} is registered already; names are never given twice"
-                raise InputError(msg)
-            tx.add_person(person)
-            key.save(path)
-        return person, path
+            record = tx.bulletin(bulletin_id)
+            if record is None:
+                raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
+            now = self.clock.now()
+            document = {"decision": "resend", "bulletin": bulletin_id, "at": now.isoformat()}
+            signature = sign_detached(canonical(document), key, content=approval.DECISION)
+            person = approval.decider(tx, self.deployment, record, document, signature, at=now)
+            return Outbox(self.deployment).resend(tx, bulletin_id, actor=person.name, now=now)
 
-    def revoke_person(self, name: str) -> None:
-        """Take somebody's permissions back; unsent work of theirs does not leave any more."""
+    def set_incident_state(
+        self, incident_id: str, state: IncidentState, *, key: SigningKey
+    ) -> None:
+        """Note how far an outage has got.
+
+        Raises:
+            UnknownNameError: no such incident.
+            SignatureInvalidError: nobody who is known here has this key.
+            WorkflowError: that may not follow its state.
+        """
+        now = self.clock.now()
+        document = {"decision": state.value, "incident": incident_id, "at": now.isoformat()}
+        signature = sign_detached(canonical(document), key, content=approval.DECISION)
         with self.store.transaction() as tx:
-            if tx.person(name) is None:
-                known = tuple(person.name for person in tx.people())
-                raise UnknownNameError("person", name, known=known)
-            tx.revoke_person(name)
+            if tx.incident(incident_id) is None:
+                known = tuple(one.incident_id for one in tx.incidents()) or ("none yet",)
+                raise UnknownNameError("incident", incident_id, known=known)
+            person = signer_of(tx, signature, document, content=approval.DECISION, at=now)
+            if person.is_revoked:
+                msg = f"the permissions of {person.name!r} were revoked"
+                raise PermissionDeniedError(msg)
+            tx.set_incident_state(incident_id, state)
+            tx.record(Event(now, incident_id, state.value, person.name, {"signature": signature}))
 
-    def published_keys(self) -> dict[str, Any]:
-        """Give the public sealing keys as a JWK Set (RFC 7517 5)."""
-        with self.store.read() as tx:
-            keys = tx.region_keys()
-        return {
-            "keys": [
-                {
-                    "kty": "OKP",
-                    "crv": "Ed25519",
-                    "alg": "Ed25519",
-                    "use": "sig",
-                    "kid": key.key_id,
-                    "x": encode_base64url(key.public_key),
-                    "region": key.region,
-                }
-                for key in keys
-            ]
-        }
+    def _is_urgent(self, kind: BulletinKind, class_name: str | None) -> bool:
+        """Tell whether a bulletin goes on even when the disk is full."""
+        alert_class = self.deployment.country.classes.get(class_name or "")
+        is_highest = alert_class is not None and alert_class.exempt_from_limit
+        return is_highest or self.deployment.is_urgent(kind)
+
+    def _write(self, work: Callable[[Transaction], T], *, is_urgent: bool) -> T:
+        """Commit; on a full disk, only what is never blocked, in the room that was held for it.
+
+        Raises:
+            DiskFullError: there is no room.
+        """
+        ballast = ballast_of(self.settings)
+        if not is_urgent and not ballast.is_there() and not ballast.hold():
+            msg = "the disk is full; only withdrawals, corrections and the highest class go on"
+            raise DiskFullError(msg)
+        try:
+            with self.store.transaction() as tx:
+                return work(tx)
+        except DiskFullError:
+            if not is_urgent or not ballast.release():
+                raise
+        with self.store.transaction() as tx:
+            return work(tx)
 
     def verify(self, octets: bytes) -> list[Seal]:
         """Check every seal in a bulletin's report, as `bulletin show --json` prints it.
@@ -252,18 +349,112 @@ class Gateway:
         with self.store.transaction() as tx:
             return tx.put_recipients(carrier, recipients)
 
-    async def serve(self, stop: asyncio.Event) -> None:
+    # Operations
+
+    def findings(self) -> list[Finding]:
+        """Look at everything that `cbgateway doctor` tells."""
+        with self.store.read() as tx:
+            found = findings(self.home, self.settings, tx, now=self.clock.now())
+        damage = self.store.find_damage()
+        found.append(
+            Finding("database", Level.FAIL if damage else Level.OK, "; ".join(damage[:10]))
+        )
+        try:
+            self.history.check()
+        except AuditError as error:
+            found.append(Finding("history", Level.FAIL, str(error)))
+        else:
+            found.append(Finding("history", Level.OK, ""))
+        return found
+
+    def backup(self, to: Path, *, with_secrets: bool) -> dict[str, Any]:
+        """Write a backup; see `home.write_backup`."""
+        return write_backup(
+            self.home,
+            self.settings,
+            self.store,
+            to,
+            at=self.clock.now(),
+            with_secrets=with_secrets,
+        )
+
+    def confirm_clock(self) -> None:
+        """Have the serving process follow the machine's clock after a jump."""
+        with self.store.transaction() as tx:
+            tx.bump("clock")
+            tx.record(Event(self.clock.now(), "clock", "confirmed", GATEWAY, {}))
+
+    def status(self) -> dict[str, Any]:
+        """Say how the gateway stands, ready for JSON."""
+        witnessed = self.history.witnessed()
+        with self.store.read() as tx:
+            states = Counter(record.state.value for record in tx.bulletins())
+            deliveries: dict[str, dict[str, int]] = {}
+            for (peer_id, state), count in tx.count_open().items():
+                deliveries.setdefault(peer_id, {})[state.value] = count
+            size = tx.audit_size()
+        return {
+            "mode": self.settings.mode.value,
+            "gateway": self.store.meta["gateway_id"],
+            "is_served": is_served(self.settings),
+            "bulletins": dict(states),
+            "open_deliveries": {code: deliveries.get(code, {}) for code in self.settings.carriers},
+            "audit": {
+                "origin": self.history.origin,
+                "entries": size,
+                "witnessed": None if witnessed is None else witnessed.size,
+            },
+            "has_ballast": ballast_of(self.settings).is_there(),
+        }
+
+    async def serve(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
         """Dispatch until `stop` is set, then end in order.
 
+        Args:
+            stop: set when it is time to end.
+            on_ready: called once everything that a crash left is named, and work begins.
+
         Raises:
+            ConfigurationError: mode live, and something is not as it has to be.
+            AuditError: the audit log is not the one that was witnessed.
             StoreError: another process serves this gateway already.
+            StoreFailedError: the disk failed.
         """
         links = self._links()
-        with self._only_one():
+        with serving_lock(self.settings):
+            with self.store.read() as tx:
+                found = findings(self.home, self.settings, tx, now=self.clock.now())
+            check_may_serve(found, self.settings.mode)
+            ballast = ballast_of(self.settings)
+            ballast.hold()
+            self.store.on_full = ballast.release
             dispatcher = Dispatcher(
                 self.store, self.deployment, links, clock=self.clock, random=random.random
             )
-            await dispatcher.run(stop)
+            witnessing = asyncio.create_task(self._witness())
+            try:
+                await dispatcher.run(stop, on_ready)
+            finally:
+                witnessing.cancel()
+                await asyncio.gather(witnessing, return_exceptions=True)
+            await asyncio.to_thread(self.history.checkpoint)
+
+    async def _witness(self) -> None:
+        """Have the audit log witnessed whenever it has grown."""
+        seen = -1
+        problem = ""
+        while True:
+            with self.store.read() as tx:
+                size = tx.audit_size()
+            if size != seen:
+                try:
+                    await asyncio.to_thread(self.history.checkpoint)
+                    seen, problem = size, ""
+                except (OSError, GatewayError) as error:
+                    if str(error) != problem:
+                        problem = str(error)
+                        logger.error("the audit log cannot be witnessed: {}", error)
+            await asyncio.sleep(WITNESS_INTERVAL_S)
 
     def _links(self) -> Mapping[str, CarrierLink]:
         return {
@@ -277,22 +468,6 @@ class Gateway:
             )
             for code, settings in self.settings.carriers.items()
         }
-
-    @contextmanager
-    def _only_one(self) -> Iterator[None]:
-        """Hold the lock that says who sends for this database."""
-        path = self.settings.database.with_suffix(".lock")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            msg = f"another process serves {self.settings.database} already"
-            raise StoreError(msg) from error
-        try:
-            yield
-        finally:
-            os.close(descriptor)
 
 
 def load_checked_profiles(root: Path | None) -> Profiles:
@@ -324,6 +499,9 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
                 "reconnect_delay_min_s": min(delay_max_s, carrier.smpp.reconnect_delay_min_s),
             }
             carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=delays)})
+        if carrier_settings.messages_per_s is not None:
+            pacing = Pacing(messages_per_s=carrier_settings.messages_per_s)
+            carrier = carrier.model_copy(update={"pacing": pacing})
         carriers[code] = carrier
     return Deployment(
         mode=settings.mode,
@@ -354,6 +532,7 @@ def init_home(
     ports: Mapping[str, int],
     clock: Clock,
     reconnect_delay_max_s: float | None = None,
+    witness: Path | None = None,
 ) -> Settings:
     """Make a gateway: settings, database, a sealing key for every region, a password per carrier.
 
@@ -364,51 +543,45 @@ def init_home(
         ports: of message centres on this machine, by code of the carrier profile.
         clock: wall time.
         reconnect_delay_max_s: overrides the carriers' profiles.
+        witness: where checkpoints of the audit log are kept; None for inside the folder.
 
     Raises:
-        InputError: the folder is in use, or live mode is asked for.
+        InputError: the folder is in use.
         UnknownNameError: no such country or carrier.
     """
-    if mode is Mode.LIVE:
-        msg = (
-            "mode live is not there yet: it needs the audit log, key rotation and start-up checks "
-            "that this version lacks; use exercise or test"
-        )
-        raise InputError(msg)
-    if home.exists() and any(home.iterdir()):
-        msg = f"{home} is not empty; a gateway is made in a folder of its own"
-        raise InputError(msg)
     known = carriers_of(country)
     for code in ports:
         if code not in known:
             raise UnknownNameError("carrier", code, known=known)
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    text = _settings_text(mode, country, ports, reconnect_delay_max_s)
-    (home / FILE_NAME).write_text(text, "utf-8")
-    settings = load_settings(home)
-    for carrier in settings.carriers.values():
-        _write_secret(carrier.password_file, secrets.token_urlsafe(6))
-    with (
-        closing(
-            SqliteStore.create(settings.database, mode=mode, country=country, at=clock.now())
-        ) as store,
-        store.transaction() as tx,
-    ):
-        for code in load_profiles(None, can_encode).regions[country]:
-            key = SigningKey.generate()
-            key.save(settings.keys / "regions" / f"{code}.pem")
-            tx.add_region_key(RegionKey(code, key.key_id, key.public_key))
-    return settings
+    text = _settings_text(mode, country, ports, reconnect_delay_max_s, witness)
+    profiles = load_checked_profiles(None)
+    return make_home(home, text, profiles, mode=mode, country=country, at=clock.now())
+
+
+def restore(backup: Path, home: Path, *, clock: Clock) -> dict[str, Any]:
+    """Put a backup in place and give its manifest; see `home.restore_home`."""
+    manifest, members = read_backup(backup)
+    settings = restore_home(home, members, at=clock.now(), manifest=manifest)
+    with Gateway.open(home, clock=clock) as gateway:
+        gateway.history.checkpoint()
+    return manifest | {"settings": str(settings.database)}
 
 
 def _settings_text(
-    mode: Mode, country: str, ports: Mapping[str, int], reconnect_delay_max_s: float | None
+    mode: Mode,
+    country: str,
+    ports: Mapping[str, int],
+    reconnect_delay_max_s: float | None,
+    witness: Path | None,
 ) -> str:
     lines = [
         "# One gateway. Relative paths start here. Mode and country belong to the database.",
         f'mode = "{mode}"',
         f'country = "{country}"',
+        f"ballast_mib = {BALLAST_MIB[mode]}",
     ]
+    if witness is not None:
+        lines.append(f'witness = "{witness.absolute()}"')
     for code, port in ports.items():
         lines += [
             "",
@@ -422,37 +595,3 @@ def _settings_text(
         if reconnect_delay_max_s is not None:
             lines.append(f"reconnect_delay_max_s = {reconnect_delay_max_s}")
     return "\n".join(lines) + "\n"
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secret + "\n")
-
-
-def configure_logging(mode: Mode, stream: TextIO) -> None:
-    """Send log records to a stream, one JSON object a line, with the mode in every one.
-
-    Everything outside ASCII is escaped, so that no text can break a line or turn it around.
-    """
-
-    def write(message: Any) -> None:  # noqa: ANN401 - loguru's record has no public type
-        stream.write(_log_line(message.record) + "\n")
-        stream.flush()
-
-    logger.remove()
-    logger.add(write, level="INFO", diagnose=False)
-    logger.configure(extra={"mode": mode.value})
-
-
-def _log_line(record: Mapping[str, Any]) -> str:
-    line = {
-        "at": record["time"].astimezone(UTC).isoformat(),
-        "level": record["level"].name,
-        "message": record["message"],
-        **record["extra"],
-    }
-    if record["exception"] is not None:
-        line["exception"] = str(record["exception"].type)
-    return json.dumps(line, ensure_ascii=True, default=str)

@@ -31,6 +31,10 @@ class CarrierSettings(_Settings):
     password_file: Path
     is_laboratory: bool = False
     """Says that a peer elsewhere reaches no real phones; mode test needs that said."""
+    is_tunnel: bool = False
+    """Says that a peer on this machine is the end of a tunnel; mode live needs that said."""
+    messages_per_s: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    """Overrides the carrier profile's pacing of each region."""
     reconnect_delay_max_s: Annotated[float, Field(gt=0)] | None = None
     """Overrides the carrier profile, for peers that are near."""
 
@@ -41,6 +45,12 @@ class Settings(_Settings):
     mode: Mode
     country: str
     database: Path = Path("cbgateway.db")
+    marks: Path = Path("cbgateway.marks")
+    """Serial numbers and the log's tail; never part of a backup."""
+    witness: Path = Path("audit/witness.jsonl")
+    """Where checkpoints of the audit log are kept; in mode live on another disk."""
+    ballast_mib: Annotated[float, Field(ge=0.0625, le=65_536)] = 64
+    """Room held for what is never blocked, should the disk be full."""
     keys: Path = Path("keys")
     profiles: Path | None = None
     carriers: dict[str, CarrierSettings]
@@ -70,6 +80,8 @@ def load_settings(home: Path) -> Settings:
         update={
             "database": home / settings.database,
             "keys": home / settings.keys,
+            "marks": home / settings.marks,
+            "witness": home / settings.witness,
             "profiles": None if settings.profiles is None else home / settings.profiles,
             "carriers": {
                 code: carrier.model_copy(update={"password_file": home / carrier.password_file})
@@ -88,7 +100,7 @@ def _check_modes(path: Path, settings: Settings) -> None:
                 f"{settings.mode.value!r}; modes never mix"
             )
             raise InputError(msg)
-        is_safe = carrier.is_laboratory or _is_loopback(carrier.host)
+        is_safe = carrier.is_laboratory or is_loopback(carrier.host)
         if settings.mode is Mode.TEST and not is_safe:
             msg = (
                 f"{path}: carriers.{code}.host {carrier.host!r} is another machine; test messages "
@@ -97,7 +109,8 @@ def _check_modes(path: Path, settings: Settings) -> None:
             raise InputError(msg)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,6 +1,7 @@
 """What the tests share: a clock that stands still, and a gateway with two people in a folder."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,12 @@ from hypothesis import HealthCheck, settings
 from cbgateway.app import Gateway, init_home
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.delivery import BulletinRecord
+from cbgateway.domain.orders import BroadcastReport, Submit
+from cbgateway.domain.outcomes import Outcome
+from cbgateway.domain.people import Permission
+from cbgateway.home import ballast_of
+from cbgateway.service.outbox import Answers, Outbox
+from cbgateway.settings import FILE_NAME, load_settings
 from cbgateway.signing.keys import SigningKey
 
 settings.register_profile(
@@ -34,14 +41,27 @@ class FakeClock:
     """Shows the time it is told."""
 
     at: datetime = NOON
+    jumped_s: float = 0.0
 
     def now(self) -> datetime:
         """Give the time."""
         return self.at
 
+    def monotonic_s(self) -> float:
+        """Give seconds that go on with the time."""
+        return (self.at - NOON).total_seconds() - self.jumped_s
+
+    def jump(self, seconds: float) -> None:
+        """Show another time without any having passed."""
+        self.at += timedelta(seconds=seconds)
+        self.jumped_s += seconds
+
     def advance(self, seconds: float) -> None:
         """Let time pass."""
         self.at += timedelta(seconds=seconds)
+
+
+PERMISSION = set(Permission.__dataclass_fields__)
 
 
 @dataclass
@@ -89,7 +109,40 @@ class Office:
 
     def approve(self, bulletin_id: str, *, by: str = "bob") -> BulletinRecord:
         """Have somebody approve a bulletin as it stands now."""
-        return self.gateway.approve(self.gateway.prepare(bulletin_id), key=self.keys[by])
+        prepared = self.gateway.prepare(bulletin_id)
+        return self.gateway.approve(prepared, key=self.keys[by], confirmation=prepared.confirmation)
+
+    def add(self, name: str, **rights: Any) -> SigningKey:
+        """Register somebody; permissions that are not given are the widest."""
+        places = {"regions": ("KR",), "classes": ("safety", "emergency", "critical")}
+        permission = Permission(
+            **places | {k: rights.pop(k) for k in list(rights) if k in PERMISSION}
+        )
+        rights = {"may_submit": False, "may_approve": False} | rights
+        _, path = self.gateway.keyring.add_person(name, permission=permission, **rights)
+        self.keys[name] = SigningKey.load(path)
+        return self.keys[name]
+
+    def send(self, peer: str = "kt") -> list[Any]:
+        """Have a peer accept everything that is due; gives the orders."""
+        outbox, now = Outbox(self.gateway.deployment), self.clock.now()
+        orders = []
+        with self.gateway.store.transaction() as tx:
+            while leased := outbox.lease(tx, peer, now=now, limit=16, with_sms=True, rank_max=99):
+                for one in leased:
+                    orders.append(one.order)
+                    if isinstance(one.order, Submit):
+                        self._send_chunk(outbox, tx, one)
+                    else:
+                        report = BroadcastReport(f"ref-{one.order.bulletin_id}")
+                        outbox.acknowledge(tx, one, report, now=now)
+        return orders
+
+    def _send_chunk(self, outbox: Outbox, tx: Any, leased: Any) -> None:
+        stream, answers = outbox.open_stream(leased, leased.order), None
+        now = self.clock.now()
+        while outbox.next_window(tx, stream, answers, size=10, now=now, jitter=0.5):
+            answers = Answers(bytes([Outcome.ACCEPTED]) * len(stream.window), {})
 
     def issue(self, document: dict[str, Any]) -> BulletinRecord:
         """Submit and approve a document."""
@@ -110,21 +163,19 @@ def make_office(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Offi
     def make(*, mode: Mode = Mode.TEST, name: str = "gateway") -> Office:
         home = tmp_path / name
         ports = {"kt": 2775, "skt": 2776, "lguplus": 2777}
-        init_home(home, mode=mode, country="kr", ports=ports, clock=clock)
+        settings = init_home(home, mode=mode, country="kr", ports=ports, clock=clock)
+        ballast_of(settings).release()
+        text = (home / FILE_NAME).read_text("utf-8")
+        smaller = re.sub("ballast_mib = .*", "ballast_mib = 0.0625", text)
+        (home / FILE_NAME).write_text(smaller, "utf-8")
+        ballast_of(load_settings(home)).hold()
         manager = Gateway.open(home, clock=clock)
         gateway = manager.__enter__()
         open_gateways.append(manager)
-        keys = {}
-        for person, submits in (("alice", True), ("bob", False)):
-            _, path = gateway.add_person(
-                person,
-                may_submit=submits,
-                may_approve=not submits,
-                regions=("KR",),
-                classes=("safety", "emergency", "critical"),
-            )
-            keys[person] = SigningKey.load(path)
-        return Office(gateway, clock, keys)
+        office = Office(gateway, clock, {})
+        office.add("alice", may_submit=True)
+        office.add("bob", may_approve=True)
+        return office
 
     yield make
     for manager in open_gateways:

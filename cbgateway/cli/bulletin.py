@@ -1,4 +1,4 @@
-"""`cbgateway bulletin`: submit, look, approve or reject."""
+"""`cbgateway bulletin`: submit, revise, look, approve, return or reject."""
 
 import time
 from collections import Counter
@@ -21,7 +21,7 @@ from cbgateway.cli.common import (
     printable,
     reports_errors,
 )
-from cbgateway.domain.bulletin import BulletinState
+from cbgateway.domain.bulletin import BulletinState, Mode
 from cbgateway.domain.errors import UnknownNameError
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.interfaces.schema import read_document
@@ -32,6 +32,9 @@ from cbgateway.signing.keys import SigningKey
 app = typer.Typer(help="Submit, approve and look at bulletins.", no_args_is_help=True)
 
 BulletinId = Annotated[str, typer.Argument(help="Incident and number, such as kt-20211025/2.")]
+AsDraft = Annotated[
+    bool, typer.Option("--draft", help="Keep it as a draft; nobody decides about it yet.")
+]
 OPEN = {DeliveryState.READY.value, DeliveryState.INTENT.value}
 POLL_S = 0.2
 
@@ -48,6 +51,7 @@ def submit(
     file: Annotated[Path, typer.Argument(help="Bulletin (JSON); - for standard input.")],
     *,
     key: KeyFile,
+    draft: AsDraft = False,
     home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
@@ -57,14 +61,85 @@ def submit(
     """
     octets = read_document(Path("/dev/stdin") if str(file) == "-" else file)
     with Gateway.open(home) as gateway:
-        record = gateway.submit(octets, key=SigningKey.load(key))
-        report = bulletin_report(record, ())
+        record = gateway.submit(octets, key=SigningKey.load(key), as_draft=draft)
+    _print_submitted(bulletin_report(record, ()), home, as_json=as_json)
+
+
+@app.command(
+    "revise",
+    epilog=examples(
+        "cbgateway bulletin revise kt-20211025/1 better.json --key lab/keys/people/alice.pem"
+    ),
+)
+@reports_errors
+def revise(
+    bulletin: BulletinId,
+    file: Annotated[Path, typer.Argument(help="Bulletin (JSON); - for standard input.")],
+    *,
+    key: KeyFile,
+    draft: AsDraft = False,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Put another document in place of a draft or a returned bulletin, and submit it.
+
+    It has an identifier of its own. Whoever had a hand in it does not approve it.
+    """
+    octets = read_document(Path("/dev/stdin") if str(file) == "-" else file)
+    with Gateway.open(home) as gateway:
+        record = gateway.revise(bulletin, octets, key=SigningKey.load(key), as_draft=draft)
+    _print_submitted(bulletin_report(record, ()), home, as_json=as_json)
+
+
+def _print_submitted(report: dict[str, Any], home: Path, *, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
     print_bulletin(report)
+    if report["state"] == BulletinState.DRAFT.value:
+        console.print(f"Later: cbgateway bulletin revise {report['bulletin']} FILE --home {home}")
+        return
     command = f"cbgateway bulletin approve {report['bulletin']} --home {home} --key ..."
     console.print(f"Now somebody else: {command}")
+
+
+@app.command(
+    "take-back",
+    epilog=examples(
+        'cbgateway bulletin take-back kt-20211025/1 --reason "false alarm" --key alice.pem'
+    ),
+)
+@reports_errors
+def take_back(
+    bulletin: BulletinId,
+    *,
+    reason: Annotated[str, typer.Option(help="Why.")],
+    key: KeyFile,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Take back your own bulletin before anybody has approved it."""
+    with Gateway.open(home) as gateway:
+        record = gateway.take_back(bulletin, reason=reason, key=SigningKey.load(key))
+    report = bulletin_report(record, ())
+    if as_json:
+        print_json(report)
+    else:
+        print_bulletin(report)
+
+
+@app.command("resend", epilog=examples("cbgateway bulletin resend kt-20211025/1 --key bob.pem"))
+@reports_errors
+def resend(
+    bulletin: BulletinId, *, key: KeyFile, home: Home = DEFAULT_HOME, as_json: AsJson = False
+) -> None:
+    """Send short messages that are in doubt once more; somebody may read them twice."""
+    with Gateway.open(home) as gateway:
+        count = gateway.resend(bulletin, key=SigningKey.load(key))
+    if as_json:
+        print_json({"bulletin": bulletin, "recipients": count})
+    else:
+        console.print(f"{bulletin}: {count} recipients get a second copy")
 
 
 @app.command(
@@ -80,15 +155,21 @@ def approve(
     *,
     key: KeyFile,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; you have looked.")] = False,
+    confirm: Annotated[
+        str,
+        typer.Option(
+            help="For a wide area: the phrase that is asked for, such as 'live 17 regions'."
+        ),
+    ] = "",
     wait: Annotated[
         float, typer.Option(help="Seconds to wait for the carriers' answers.", min=0)
     ] = 0,
     home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Look at what would go out, and send it. It takes somebody who did not submit it.
+    """Look at what would go out, and send it. It takes somebody who had no hand in it.
 
-    --json asks no question.
+    --json and --yes ask no question; a wide area then needs --confirm.
     With --wait, exit code 4 says that a carrier refused, or has not answered yet.
     """
     with Gateway.open(home) as gateway:
@@ -97,8 +178,8 @@ def approve(
         if not as_json:
             _print_plan(prepared)
         if not (yes or as_json):
-            typer.confirm(f"[{gateway.settings.mode}] Send it?", abort=True)
-        gateway.approve(prepared, key=signing_key)
+            confirm = _ask(gateway.settings.mode, prepared.confirmation, confirm)
+        gateway.approve(prepared, key=signing_key, confirmation=confirm)
         report = _wait(gateway, bulletin, wait_s=wait)
     if as_json:
         print_json(report)
@@ -107,6 +188,40 @@ def approve(
     unfinished = {state for states in report["carriers"].values() for state in states}
     if wait and unfinished - {DeliveryState.ACKED.value, DeliveryState.CANCELLED.value}:
         raise typer.Exit(EXIT_CARRIER)
+
+
+def _ask(mode: Mode, phrase: str, given: str) -> str:
+    """Have the approver say yes, or type what a wide area is about to get."""
+    if not phrase:
+        typer.confirm(f"[{mode}] Send it?", abort=True)
+        return given
+    typed = given or typer.prompt(f"[{mode}] This reaches a wide area. Type '{phrase}' to send it")
+    return str(typed)
+
+
+@app.command(
+    "return",
+    epilog=examples(
+        'cbgateway bulletin return kt-20211025/1 --reason "name the city" --key bob.pem'
+    ),
+)
+@reports_errors
+def give_back(
+    bulletin: BulletinId,
+    *,
+    reason: Annotated[str, typer.Option(help="What to change; the author reads it.")],
+    key: KeyFile,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Give a bulletin back to its authors, who may revise it."""
+    with Gateway.open(home) as gateway:
+        record = gateway.give_back(bulletin, reason=reason, key=SigningKey.load(key))
+        report = bulletin_report(record, ())
+    if as_json:
+        print_json(report)
+    else:
+        print_bulletin(report)
 
 
 @app.command(
@@ -124,7 +239,7 @@ def reject(
     home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Turn a bulletin down, with a reason."""
+    """Turn a bulletin down for good, with a reason."""
     with Gateway.open(home) as gateway:
         record = gateway.reject(bulletin, reason=reason, key=SigningKey.load(key))
         report = bulletin_report(record, ())
@@ -241,6 +356,8 @@ def print_bulletin(report: dict[str, Any]) -> None:
     )
     for language, text in report["texts"].items():
         console.print(f"  {language}: {printable(text)}  [dim]({len(text)} characters)[/dim]")
+    for warning in report["warnings"]:
+        console.print(f"  [yellow]warning: {printable(warning)}[/yellow]")
     if report["reason"]:
         console.print(f"  reason: {printable(report['reason'])}")
     if report["carriers"]:
@@ -263,6 +380,8 @@ def _print_plan(prepared: Prepared) -> None:
     for (peer, channel, is_stop), count in sorted(orders.items()):
         console.print(f"  {peer}: {count} {'stop' if is_stop else channel} order(s)")
     console.print(f"  recipients by SMS: {sum(o.recipients for o in prepared.plan.orders)}")
+    if prepared.confirmation:
+        console.print(f"  [bold]wide area: {prepared.confirmation}[/bold]")
 
 
 def _wait(gateway: Gateway, bulletin_id: str, *, wait_s: float) -> dict[str, Any]:

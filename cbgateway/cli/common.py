@@ -13,11 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 
 from cbgateway.domain.errors import (
+    AuditError,
+    ConfigurationError,
     DeliveryError,
     GatewayError,
     KeyUnusableError,
     PolicyError,
     SignatureInvalidError,
+    StoreError,
+    StoreFailedError,
 )
 
 P = ParamSpec("P")
@@ -27,6 +31,9 @@ EXIT_USAGE = 2
 EXIT_POLICY = 3
 EXIT_CARRIER = 4
 EXIT_SIGNATURE = 5
+EXIT_STORE = 70
+EXIT_DISK = 74
+EXIT_CONFIGURATION = 78
 
 DEFAULT_HOME = Path("cbgateway-home")
 
@@ -64,17 +71,22 @@ def print_json(document: Any) -> None:  # noqa: ANN401 - whatever JSON can say
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
 
 
+EXIT_CODES: tuple[tuple[type[GatewayError], int], ...] = (
+    (PolicyError, EXIT_POLICY),
+    (DeliveryError, EXIT_CARRIER),
+    (SignatureInvalidError, EXIT_SIGNATURE),
+    (KeyUnusableError, EXIT_SIGNATURE),
+    (AuditError, EXIT_SIGNATURE),
+    (StoreFailedError, EXIT_DISK),
+    (StoreError, EXIT_STORE),
+    (ConfigurationError, EXIT_CONFIGURATION),
+)
+"""The first that an error belongs to counts; everything else is usage."""
+
+
 def exit_code(error: GatewayError) -> int:
     """Give the exit code that an error ends a command with."""
-    match error:
-        case PolicyError():
-            return EXIT_POLICY
-        case DeliveryError():
-            return EXIT_CARRIER
-        case SignatureInvalidError() | KeyUnusableError():
-            return EXIT_SIGNATURE
-        case _:
-            return EXIT_USAGE
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), EXIT_USAGE)
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:

@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from cbgateway.app import Gateway, configure_logging, init_home
+from cbgateway.app import Gateway, init_home
 from cbgateway.cli.common import AsJson, console, errors, examples, print_json, reports_errors
 from cbgateway.cli.demo_story import (
     END,
@@ -37,6 +37,8 @@ from cbgateway.cli.demo_view import View
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError
 from cbgateway.domain.lifecycle import DeliveryState
+from cbgateway.domain.people import Permission
+from cbgateway.process import configure_logging
 from cbgateway.service.reports import delivery_report
 from cbgateway.signing.keys import SigningKey
 
@@ -88,6 +90,10 @@ class ScaledClock:
             return self._shown
         elapsed_s = (time.monotonic() - self._running_since_s) * self._speed
         return self._shown + timedelta(seconds=elapsed_s)
+
+    def monotonic_s(self) -> float:
+        """Give the seconds of the story so far."""
+        return (self.now() - START).total_seconds()
 
     def real_s_until(self, at: datetime) -> float:
         """Give the seconds on the machine until a time of the story."""
@@ -197,16 +203,15 @@ class Run:
         """Register two people, publish the keys, give out phones and the lists of old ones."""
         self.view.names = {code: gateway.deployment.carriers[code].name["en"] for code in CARRIERS}
         for name, submits in (("noc", True), ("duty_officer", False)):
-            _, path = gateway.add_person(
+            _, path = gateway.keyring.add_person(
                 name,
                 may_submit=submits,
                 may_approve=not submits,
-                regions=("KR",),
-                classes=("safety",),
+                permission=Permission(regions=("KR",), classes=("safety",)),
             )
             self._keys[name] = SigningKey.load(path)
         published = self._folder / "published-keys.json"
-        published.write_text(json.dumps(gateway.published_keys()), "utf-8")
+        published.write_text(json.dumps(gateway.keyring.published_keys()), "utf-8")
         regions = gateway.deployment.regions.leaves("KR")
         self._areas = {
             region.name["en"]: code for code, region in gateway.deployment.regions.items()
@@ -291,7 +296,8 @@ class Run:
         finally:
             drawing.cancel()
             stop.set()
-            await asyncio.gather(drawing, serving, return_exceptions=True)
+            await asyncio.gather(drawing, return_exceptions=True)
+            await serving
         self._update(gateway)
         draw.frame()
 
@@ -301,7 +307,9 @@ class Run:
         octets = json.dumps(document(step, number=number, sender="noc")).encode()
         record = gateway.submit(octets, key=self._keys["noc"])
         prepared = gateway.prepare(record.bulletin.bulletin_id)
-        gateway.approve(prepared, key=self._keys["duty_officer"])
+        gateway.approve(
+            prepared, key=self._keys["duty_officer"], confirmation=prepared.confirmation
+        )
         bulletin = record.bulletin
         self._bulletins.append(Bulletin(bulletin.number, bulletin.kind.value, bulletin.texts))
 

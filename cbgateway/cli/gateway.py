@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from loguru import logger
 
 from cbgateway.app import (
     SMPP_PORT,
     Gateway,
     SystemClock,
     carriers_of,
-    configure_logging,
     init_home,
 )
 from cbgateway.cli.common import (
@@ -27,6 +27,7 @@ from cbgateway.cli.common import (
 )
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import GatewayError
+from cbgateway.process import arm_failpoints, configure_logging
 
 INIT_EXAMPLES = examples(
     "cbgateway init --home lab --mode test --country kr",
@@ -50,12 +51,21 @@ def init(
         list[str] | None,
         typer.Option(help="Carrier profile to use; again for more.", show_default="all"),
     ] = None,
+    witness: Annotated[
+        Path | None,
+        typer.Option(
+            help="File on another disk for checkpoints of the history; mode live needs one.",
+            show_default="inside the folder",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a gateway: settings, database, sealing keys and carrier passwords in a new folder."""
     codes = carrier or carriers_of(country)
     ports = {code: port for port, code in enumerate(codes, start=SMPP_PORT)}
-    settings = init_home(home, mode=mode, country=country, ports=ports, clock=SystemClock())
+    settings = init_home(
+        home, mode=mode, country=country, ports=ports, clock=SystemClock(), witness=witness
+    )
     if as_json:
         print_json(
             {
@@ -92,9 +102,11 @@ def serve(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Send what is approved, until stopped with Ctrl-C or SIGTERM; logs go to stderr as JSON."""
     with Gateway.open(Path(home)) as gateway:
         configure_logging(gateway.settings.mode, sys.stderr)
+        arm_failpoints(gateway.settings.mode)
         carriers = ", ".join(gateway.settings.carriers)
         if as_json:
             print_json({"serving": str(home), "mode": gateway.settings.mode.value})
+            sys.stdout.flush()
         else:
             console.print(f"[bold]{gateway.settings.mode}[/bold] gateway {home} serves {carriers}")
         asyncio.run(_until_stopped(gateway))
@@ -107,7 +119,7 @@ async def _until_stopped(gateway: Gateway) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        await gateway.serve(stop)
+        await gateway.serve(stop, lambda: logger.info("ready"))
     except BaseExceptionGroup as group:
         found = _first_of_ours(group)
         if found is None:

@@ -11,15 +11,18 @@ from cbgateway.cli.common import (
     DEFAULT_HOME,
     AsJson,
     Home,
+    KeyFile,
     console,
     examples,
     print_json,
     reports_errors,
 )
 from cbgateway.domain.errors import UnknownNameError
+from cbgateway.domain.incident import IncidentState
 from cbgateway.service.reports import incident_report
+from cbgateway.signing.keys import SigningKey
 
-app = typer.Typer(help="Look at incidents.", no_args_is_help=True)
+app = typer.Typer(help="Look at incidents, and say how far they have got.", no_args_is_help=True)
 
 
 @app.command("list", epilog=examples("cbgateway incident list", "cbgateway incident list --json"))
@@ -75,3 +78,25 @@ def show(
     )
     for bulletin in report["bulletins"]:
         print_bulletin(bulletin)
+
+
+@app.command(
+    "set",
+    epilog=examples("cbgateway incident set kt-20211025 monitoring --key lab/keys/people/bob.pem"),
+)
+@reports_errors
+def set_state(
+    incident: Annotated[str, typer.Argument(help="Name of the incident.")],
+    state: Annotated[IncidentState, typer.Argument(help="How far it has got.")],
+    *,
+    key: KeyFile,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Note how far an outage has got; tells nobody outside."""
+    with Gateway.open(home) as gateway:
+        gateway.set_incident_state(incident, state, key=SigningKey.load(key))
+    if as_json:
+        print_json({"incident": incident, "state": state.value})
+    else:
+        console.print(f"{incident}: {state}")

@@ -3,12 +3,24 @@
 import typer
 
 from cbgateway import __version__
-from cbgateway.cli import bulletin, codec, demo, gateway, incident, keys, profiles, recipients
+from cbgateway.cli import (
+    audit,
+    bulletin,
+    codec,
+    demo,
+    gateway,
+    incident,
+    keys,
+    operations,
+    profiles,
+    recipients,
+)
 
 app = typer.Typer(
     name="cbgateway",
     help="Tell people when a network fails: outage bulletins over cell broadcast and SMS.",
-    epilog="Exit codes: 0 done, 2 usage or input, 3 refused by a rule, 4 carrier, 5 signature.",
+    epilog="Exit codes: 0 done, 2 usage or input, 3 refused by a rule, 4 carrier, 5 signature or "
+    "history, 70 database, 74 disk, 78 configuration.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -16,10 +28,16 @@ app = typer.Typer(
 )
 app.command("init", epilog=gateway.INIT_EXAMPLES)(gateway.init)
 app.command("serve", epilog=gateway.SERVE_EXAMPLES)(gateway.serve)
+app.command("status", epilog=operations.STATUS_EXAMPLES)(operations.status)
+app.command("doctor", epilog=operations.DOCTOR_EXAMPLES)(operations.doctor)
+app.command("backup", epilog=operations.BACKUP_EXAMPLES)(operations.backup)
+app.command("restore", epilog=operations.RESTORE_EXAMPLES)(operations.restore)
+app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.confirm_clock)
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(incident.app, name="incident")
 app.add_typer(recipients.app, name="recipients")
 app.add_typer(keys.app, name="keys")
+app.add_typer(audit.app, name="audit")
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(codec.encode_app, name="encode")
 app.add_typer(codec.decode_app, name="decode")

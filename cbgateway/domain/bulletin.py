@@ -56,10 +56,24 @@ class BulletinKind(StrEnum):
 class BulletinState(StrEnum):
     """How far a bulletin has got between people; `lifecycle` has the transitions."""
 
+    DRAFT = "draft"
+    """Saved, and not yet shown to a second person."""
     PENDING = "pending"
+    """Submitted; a second person has to decide."""
+    RETURNED = "returned"
+    """Given back to its authors, or its approval lapsed before anything left."""
     REJECTED = "rejected"
+    """Turned down for good."""
     APPROVED = "approved"
+    """Committed to the outbox; nothing has left yet."""
+    LIVE = "live"
+    """On air, or it may be, at one carrier at least."""
     SUPERSEDED = "superseded"
+    """A later bulletin of the incident has taken its place."""
+    EXPIRED = "expired"
+    """Its time passed."""
+    WITHDRAWN = "withdrawn"
+    """Taken back, by its authors before it was approved, by a withdrawal afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +115,3 @@ class Bulletin:
     next_update_at: datetime | None
     references: tuple[Reference, ...]
     mode: Mode
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody who may submit or approve, with an Ed25519 key.
-
-    Attributes:
-        name: how the person is called in files and logs.
-        key_id: name of the public key.
-        public_key: 32 octets.
-        may_submit: may issue bulletins.
-        may_approve: may approve and reject what others submitted.
-        regions: codes of the regions this person may address, with all that lies inside.
-        classes: alert classes this person may use.
-        is_revoked: True once the permission was taken back.
-    """
-
-    name: str
-    key_id: str
-    public_key: bytes
-    may_submit: bool
-    may_approve: bool
-    regions: tuple[str, ...]
-    classes: tuple[str, ...]
-    is_revoked: bool = False

@@ -1,8 +1,10 @@
 """What the store keeps: bulletins with their decisions, deliveries, live broadcasts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinState
@@ -21,14 +23,19 @@ class Submission:
     """Who submitted a bulletin, and the proof.
 
     Attributes:
+        submitted_by: whose signature the document carries.
         content_hash: SHA-256 of the document as submitted, in hexadecimal.
         signature: detached JWS of the submitter over the canonical document.
+        hands: everybody who created, edited or submitted it, each once, in order.
+        warnings: what the second person should know.
     """
 
     submitted_by: str
     submitted_at: datetime
     content_hash: str
     signature: str
+    hands: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +43,11 @@ class Decision:
     """What the second person decided, and the proof.
 
     Attributes:
-        plan_hash: SHA-256 of the plan that was approved; empty for a rejection.
-        signature: detached JWS of the approver over the plan; empty for a rejection.
-        reason: why it was rejected; empty for an approval.
+        decided_at: as signed for an approval, with whole milliseconds.
+        plan_hash: SHA-256 of the plan that was approved; empty for other decisions.
+        signature: detached JWS of whoever decided.
+        reason: why it was not approved; empty for an approval.
+        confirmation: what the approver of a wide area has typed.
     """
 
     decided_by: str
@@ -46,6 +55,7 @@ class Decision:
     plan_hash: str
     signature: str
     reason: str
+    confirmation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,7 @@ class NewDelivery:
     """An order about to be committed to the outbox.
 
     Attributes:
-        rank: of the alert class, 1 is the highest.
+        rank: of the alert class, 1 is the highest; 0 for what is never blocked.
         order: in its stored form.
         seal: compact JWS of the region.
         recipients: how many numbers a Submit has; 0 for a broadcast.
@@ -103,8 +113,11 @@ class Delivery:
 
     Attributes:
         attempts: how many times an INTENT was committed.
+        rank: of the alert class, 1 is the highest; 0 for what is never blocked.
         outcomes: one octet per recipient of a Submit, else empty.
         peer_reference: what the peer calls the broadcast.
+        alias: what we call the broadcast at the peer, 1 to 65535; 0 for short messages.
+        is_on_air: True once it may have left and was not stopped or replaced since.
         reason: the last refusal or failure in words.
     """
 
@@ -114,6 +127,7 @@ class Delivery:
     lineage: Lineage
     language: str
     serial_number: SerialNumber | None
+    rank: int
     is_stop: bool
     order: str
     seal: str
@@ -123,6 +137,8 @@ class Delivery:
     attempts: int
     outcomes: bytes
     peer_reference: str
+    alias: int
+    is_on_air: bool
     reason: str
     updated_at: datetime
 
@@ -156,25 +172,17 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
-class RegionKey:
-    """The public half of a region's sealing key."""
-
-    region: str
-    key_id: str
-    public_key: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     """One line of history.
 
     Attributes:
         subject: the bulletin, incident or person it is about.
         actor: who did it; a person or ``gateway``.
+        detail: what JSON can say, by name.
     """
 
     at: datetime
     subject: str
     what: str
     actor: str
-    detail: str
+    detail: Mapping[str, Any]

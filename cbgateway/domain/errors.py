@@ -193,13 +193,35 @@ class BudgetExhaustedError(PolicyError):
 
     code = "budget-exhausted"
 
-    def __init__(self, *, region: str, alert_class: str, refills_in_s: float, at: str) -> None:
+    def __init__(
+        self, *, region: str, alert_class: str, sender: str, refills_in_s: float, at: str
+    ) -> None:
+        whose = f" for {sender!r}, who may use half of it" if sender else ""
         super().__init__(
-            f"region {region} has no budget left for class {alert_class!r}; "
-            f"one bulletin is possible again in {refills_in_s:.0f} s, at {at}"
+            f"region {region} has no budget left for class {alert_class!r}{whose}; "
+            f"it is possible again in {refills_in_s:.0f} s, at {at}"
         )
         self.region = region
         self.refills_in_s = refills_in_s
+
+
+class DuplicateError(PolicyError):
+    """The same sender has just told the same regions the same."""
+
+    code = "duplicate"
+
+
+class ConfirmationError(PolicyError):
+    """A wide area needs the approver to type what the bulletin is about to do."""
+
+    code = "confirmation-needed"
+
+    def __init__(self, phrase: str, *, given: str) -> None:
+        super().__init__(
+            f"this reaches a wide area; type {phrase!r} to confirm, not {given!r} "
+            "(`--confirm` for programs)"
+        )
+        self.phrase = phrase
 
 
 class SerialsExhaustedError(PolicyError):
@@ -218,6 +240,38 @@ class StoreError(GatewayError):
     """The database cannot be used as it is; nothing was changed."""
 
     code = "store-unusable"
+
+
+class StoreFailedError(StoreError):
+    """The disk failed under a commit; this process must not go on (see docs/operations.md)."""
+
+    code = "store-failed"
+
+
+class DiskFullError(StoreError):
+    """The disk is full; only what is never blocked is taken in until there is room again."""
+
+    code = "disk-full"
+
+
+class ConfigurationError(GatewayError):
+    """The gateway may not start as it is set up.
+
+    Attributes:
+        reasons: every reason found, not only the first.
+    """
+
+    code = "configuration"
+
+    def __init__(self, *reasons: str) -> None:
+        super().__init__("; ".join(reasons))
+        self.reasons = reasons
+
+
+class AuditError(GatewayError):
+    """The history is not the one that was witnessed: changed, or an old copy that is back."""
+
+    code = "audit-broken"
 
 
 class SignatureInvalidError(GatewayError):
@@ -256,11 +310,13 @@ class RejectedError(DeliveryError):
     Attributes:
         cause: the peer's answer by its specification name, such as ``ESME_RTHROTTLED``.
         is_temporary: True when the same request may succeed later.
+        is_absent: True when the peer does not have what was to be replaced or stopped.
     """
 
     code = "rejected"
 
-    def __init__(self, cause: str, *, is_temporary: bool) -> None:
+    def __init__(self, cause: str, *, is_temporary: bool, is_absent: bool = False) -> None:
         super().__init__(f"the peer refused: {cause}")
         self.cause = cause
         self.is_temporary = is_temporary
+        self.is_absent = is_absent

@@ -6,11 +6,22 @@ from enum import StrEnum
 
 
 class IncidentState(StrEnum):
-    """How far an outage has got."""
+    """How far an outage has got; `lifecycle` has the transitions."""
 
+    SUSPECTED = "suspected"
+    """Something looks wrong; nobody has confirmed it."""
     INVESTIGATING = "investigating"
+    """Confirmed, and its cause is looked for."""
     IDENTIFIED = "identified"
+    """The cause is known."""
+    MONITORING = "monitoring"
+    """Repaired, and watched."""
     RESTORED = "restored"
+    """Over; people were told."""
+    POSTMORTEM = "postmortem"
+    """Closed; what happened is being written down."""
+    FALSE_ALARM = "false_alarm"
+    """It never was an outage."""
 
 
 class Service(StrEnum):

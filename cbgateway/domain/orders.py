@@ -5,7 +5,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import IntEnum
 from typing import Any, assert_never
 
 from cbgateway.domain.broadcast import Broadcast, Page, SerialNumber
@@ -77,13 +76,19 @@ class Submit:
 Order = WriteReplace | Stop | Submit
 
 
-class Outcome(IntEnum):
-    """What became of one recipient of a Submit; one octet each in the store."""
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """How a broadcast is known at its peer.
 
-    UNSENT = 0
-    ACCEPTED = 1
-    REFUSED = 2
-    IN_DOUBT = 3
+    Attributes:
+        name: what the peer calls the newest version that it has answered for; else empty.
+        alias: what we call it, 1 to 65535; 0 for short messages, which have none.
+        may_be_on_air: True when some version may have left and was not stopped since.
+    """
+
+    name: str = ""
+    alias: int = 0
+    may_be_on_air: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,8 @@ class SubmitReport:
     """What became of each recipient.
 
     Attributes:
-        outcomes: one `Outcome` octet per recipient, in the order's sequence.
+        outcomes: one octet per recipient, in the order's sequence: UNSENT, ACCEPTED, REFUSED or
+            IN_DOUBT of `domain.outcomes.Outcome`.
         causes: how often each refusal was given, by its specification name.
     """
 

@@ -1,12 +1,12 @@
 """What services ask of the outside: time, a store, links to carriers. `app` joins the two sides."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
-from cbgateway.domain.bulletin import BulletinState, Mode, Person
+from cbgateway.domain.bulletin import Bulletin, BulletinState, Mode
 from cbgateway.domain.delivery import (
     BulletinRecord,
     Decision,
@@ -15,20 +15,49 @@ from cbgateway.domain.delivery import (
     LiveBroadcast,
     NewDelivery,
     Recipient,
-    RegionKey,
+    Submission,
 )
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.orders import Order, Report
+from cbgateway.domain.orders import Handle, Order, Report
+from cbgateway.domain.people import Key, Person
 
 T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Wall time; the only one the services know."""
+    """Wall time, and what it is held against; the only time the services know."""
 
     def now(self) -> datetime:
         """Give the present, aware."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Give seconds that go on at the same pace and never jump."""
+        ...
+
+
+class SerialMarks(Protocol):
+    """The newest version of every message code, in a file that no backup brings back."""
+
+    def newest(
+        self, message_identifier: int, scope: GeographicalScope
+    ) -> tuple[SerialNumber, datetime] | None:
+        """Give what was claimed last, and when; None while nothing was."""
+        ...
+
+    def claimed(
+        self, message_identifier: int, scope: GeographicalScope, message_code: int
+    ) -> tuple[SerialNumber, datetime] | None:
+        """Give the newest version of a message code, and when it was claimed."""
+        ...
+
+    def claim(self, message_identifier: int, serial: SerialNumber, *, at: datetime) -> None:
+        """Burn a serial number, durably.
+
+        Raises:
+            StaleError: it, or a later version of it, was claimed in the meantime.
+        """
         ...
 
 
@@ -36,32 +65,44 @@ class Transaction(Protocol):
     """Reads and writes that become durable together or not at all."""
 
     # People and keys
-    def add_person(self, person: Person) -> None:
-        """Register somebody with a public key."""
+    def put_person(self, person: Person) -> None:
+        """Register somebody, or change what is known of somebody."""
         ...
 
     def person(self, name: str) -> Person | None:
         """Find somebody by name."""
         ...
 
-    def person_by_key(self, key_id: str) -> Person | None:
-        """Find whose key this is."""
-        ...
-
     def people(self) -> tuple[Person, ...]:
         """List everybody, by name."""
         ...
 
-    def revoke_person(self, name: str) -> None:
-        """Take somebody's permissions back, for good."""
+    def put_person_key(self, key: Key) -> None:
+        """Register the public half of somebody's key, or change how long it counts."""
         ...
 
-    def add_region_key(self, key: RegionKey) -> None:
-        """Register the public half of a region's sealing key."""
+    def person_key(self, key_id: str) -> Key | None:
+        """Find a person's key."""
         ...
 
-    def region_keys(self) -> tuple[RegionKey, ...]:
-        """List the public sealing keys, by region."""
+    def person_keys(self, name: str | None = None) -> tuple[Key, ...]:
+        """List the keys of somebody, or of everybody, the oldest first."""
+        ...
+
+    def put_region_key(self, key: Key) -> None:
+        """Register the public half of a region's sealing key, or change how long it counts."""
+        ...
+
+    def region_keys(self) -> tuple[Key, ...]:
+        """List the public sealing keys, by region, the oldest first."""
+        ...
+
+    def count(self, counter: str) -> int:
+        """Give how often something has happened: ``authority``, ``recipients`` or ``clock``."""
+        ...
+
+    def bump(self, counter: str) -> None:
+        """Note that it has happened."""
         ...
 
     # Incidents and bulletins
@@ -78,35 +119,63 @@ class Transaction(Protocol):
         ...
 
     def set_incident_state(self, incident_id: str, state: IncidentState) -> None:
-        """Note how far an incident has got."""
+        """Move an incident on.
+
+        Raises:
+            WorkflowError: the state it is in now does not allow that.
+        """
         ...
 
     def add_bulletin(self, record: BulletinRecord) -> None:
-        """Store a submitted bulletin."""
+        """Store a bulletin."""
+        ...
+
+    def revise_bulletin(self, bulletin: Bulletin, submission: Submission) -> None:
+        """Put another content in place of a draft's or returned bulletin's."""
         ...
 
     def bulletin(self, bulletin_id: str) -> BulletinRecord | None:
         """Find a bulletin by its number in its incident."""
         ...
 
-    def bulletin_of(self, sender: str, identifier: str) -> BulletinRecord | None:
-        """Find a bulletin by the name its sender gave it."""
+    def bulletin_of(self, sender: str, identifier: str) -> tuple[BulletinRecord, str] | None:
+        """Find what a sender's document with this name became, and the document's hash."""
         ...
 
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
         """List bulletins, in order."""
         ...
 
+    def recent_bulletins(self, sender: str, *, since: datetime) -> tuple[BulletinRecord, ...]:
+        """List what a sender has submitted lately."""
+        ...
+
+    def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:
+        """List the bulletins whose time has passed, and whose state does not say so yet."""
+        ...
+
+    def undispatched_bulletins(self, *, before: datetime) -> tuple[BulletinRecord, ...]:
+        """List what was approved before a time, and nothing of which has left."""
+        ...
+
     def set_bulletin_state(self, bulletin_id: str, state: BulletinState) -> None:
-        """Move a bulletin to a state that the caller has checked."""
+        """Move a bulletin on.
+
+        Raises:
+            WorkflowError: the state it is in now does not allow that.
+        """
         ...
 
     def decide(self, bulletin_id: str, state: BulletinState, decision: Decision) -> None:
-        """Write the decision down; it is written once."""
+        """Write a decision down and move the bulletin on.
+
+        Raises:
+            WorkflowError: the state it is in now does not allow that.
+        """
         ...
 
     def put_plan(self, bulletin_id: str, document: str) -> None:
-        """Keep what was approved; it is written once."""
+        """Keep what was approved."""
         ...
 
     def plan(self, bulletin_id: str) -> str | None:
@@ -120,10 +189,16 @@ class Transaction(Protocol):
         """Give the newest version of the incident's message."""
         ...
 
-    def next_message_code(
-        self, message_identifier: int, scope: GeographicalScope, *, unused_since: datetime
-    ) -> int | None:
-        """Give the message code that comes next in turn; None while all were used lately."""
+    def last_serial_number(
+        self, message_identifier: int, scope: GeographicalScope
+    ) -> SerialNumber | None:
+        """Give what was given out last, to whatever incident."""
+        ...
+
+    def code_used_at(
+        self, message_identifier: int, scope: GeographicalScope, message_code: int
+    ) -> datetime | None:
+        """Give when a message code was last used."""
         ...
 
     def put_serial_number(
@@ -132,12 +207,25 @@ class Transaction(Protocol):
         """Note that a version was given out."""
         ...
 
-    def tokens(self, region: str, alert_class: str) -> tuple[float, float] | None:
-        """Give what a region's budget held, and when in seconds; None before its first use."""
+    def tokens(self, region: str, alert_class: str, sender: str) -> tuple[float, float] | None:
+        """Give what a budget held, and when in seconds; None before its first use.
+
+        `sender` is empty for the budget that all senders share.
+        """
         ...
 
-    def put_tokens(self, region: str, alert_class: str, *, tokens: float, updated_s: float) -> None:
-        """Keep what a region's budget holds."""
+    def put_tokens(
+        self, region: str, alert_class: str, sender: str, *, tokens: float, updated_s: float
+    ) -> None:
+        """Keep what a budget holds."""
+        ...
+
+    def has_spent(self, bulletin_id: str, region: str) -> bool:
+        """Tell whether a bulletin has taken its token from a region's budget."""
+        ...
+
+    def put_spent(self, bulletin_id: str, region: str) -> None:
+        """Note that a bulletin has taken its token from a region's budget."""
         ...
 
     # Recipients
@@ -145,8 +233,8 @@ class Transaction(Protocol):
         """Add subscribers to a carrier's list, or move them to another region; gives how many."""
         ...
 
-    def recipients(self, carrier: str, regions: Sequence[str]) -> tuple[Recipient, ...]:
-        """List a carrier's subscribers in the given regions."""
+    def recipients(self, carrier: str, regions: Sequence[str]) -> Iterator[Recipient]:
+        """Go through a carrier's subscribers in the given regions, one region after another."""
         ...
 
     def count_recipients(self) -> dict[tuple[str, str], int]:
@@ -158,16 +246,31 @@ class Transaction(Protocol):
         """Put an order into the outbox."""
         ...
 
-    def supersede(self, incident_id: str, *, before_number: int, at: datetime) -> int:
-        """Have a newer bulletin take the place of what is still waiting; gives how many."""
+    def delivery(self, delivery_id: int) -> Delivery | None:
+        """Find a delivery."""
+        ...
+
+    def unfinished(
+        self, incident_id: str, *, before_number: int | None = None
+    ) -> tuple[Delivery, ...]:
+        """List an incident's orders, other than stops, that wait or are in doubt.
+
+        With `before_number`, only those of earlier bulletins.
+        """
         ...
 
     def live_broadcasts(self, incident_id: str) -> tuple[LiveBroadcast, ...]:
-        """List what is, or may be, on air for an incident, the newest version of each."""
+        """List what is, or may be, or is about to be on air for an incident."""
         ...
 
-    def due(self, peer_id: str, *, at: datetime, limit: int) -> tuple[Delivery, ...]:
-        """List what may be sent to a peer now, at most one per lineage."""
+    def due(
+        self, peer_id: str, *, at: datetime, limit: int, with_sms: bool, rank_max: int
+    ) -> tuple[Delivery, ...]:
+        """List what may be sent to a peer now, the most urgent first, of `rank_max` at most."""
+        ...
+
+    def has_more_urgent_sms(self, peer_id: str, *, rank: int, at: datetime) -> bool:
+        """Tell whether short messages of a higher class wait for a peer."""
         ...
 
     def settle(
@@ -177,15 +280,30 @@ class Transaction(Protocol):
         *,
         at: datetime,
         reason: str = "",
+        due: datetime | None = None,
         peer_reference: str | None = None,
         outcomes: bytes | None = None,
-        not_before: datetime | None = None,
+        is_on_air: bool | None = None,
     ) -> None:
-        """Move a delivery on.
+        """Move a delivery on, or keep it in its state with other particulars.
+
+        Args:
+            delivery: which one.
+            state: what it becomes.
+            at: now.
+            reason: why.
+            due: when the dispatcher has to look at it again; None for never.
+            peer_reference: None leaves it as it is.
+            outcomes: None leaves them as they are.
+            is_on_air: None leaves it as it is.
 
         Raises:
             WorkflowError: the state it is in now does not allow that.
         """
+        ...
+
+    def off_air(self, delivery: Delivery, *, before_only: bool) -> None:
+        """Note that earlier versions of a broadcast were replaced, or that all were stopped."""
         ...
 
     def deliveries(self, bulletin_id: str | None = None) -> tuple[Delivery, ...]:
@@ -193,24 +311,40 @@ class Transaction(Protocol):
         ...
 
     def in_state(self, state: DeliveryState) -> tuple[Delivery, ...]:
-        """List the deliveries that stand in one state."""
+        """List the deliveries that stand in one open state."""
+        ...
+
+    def count_open(self) -> dict[tuple[str, DeliveryState], int]:
+        """Count what is open, by peer and state."""
         ...
 
     def past_expiry(self, *, at: datetime) -> tuple[Delivery, ...]:
-        """List what may not be sent any more."""
+        """List what waits or is in doubt and may not be sent any more."""
         ...
 
-    def peer_reference(self, delivery: Delivery) -> str | None:
-        """Give what the peer calls the version that `delivery` replaces or stops."""
+    def handle(self, delivery: Delivery) -> Handle:
+        """Give how the broadcast that `delivery` replaces or stops is known at its peer."""
         ...
 
     # History
-    def record(self, event: Event) -> None:
-        """Add a line to the history."""
+    def record(self, event: Event) -> int:
+        """Add a leaf to the audit log; gives its index."""
         ...
 
     def events(self, subject: str | None = None) -> tuple[Event, ...]:
         """Give the history, of one subject or whole."""
+        ...
+
+    def audit_size(self) -> int:
+        """Give how many leaves the audit log has."""
+        ...
+
+    def audit_root(self, size: int | None = None) -> bytes:
+        """Give the root hash of the audit log, or of its first `size` leaves."""
+        ...
+
+    def audit_entries(self, start: int, end: int) -> Iterator[bytes]:
+        """Go through leaves as they were written."""
         ...
 
 
@@ -228,7 +362,11 @@ class Store(Protocol):
         ...
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
-        """Write from an event loop; returns once committed, together with others' work."""
+        """Write from an event loop; returns once committed, together with others' work.
+
+        Raises:
+            StoreFailedError: the disk failed; the process has to end.
+        """
         ...
 
     def has_changed(self) -> bool:
@@ -240,9 +378,13 @@ class CarrierLink(Protocol):
     """The association with one peer.
 
     `run` owns the socket; `send` may be called from any task of the same event loop.
+
+    Attributes:
+        window_max: recipients that one Submit may have, and so may be in doubt at once.
     """
 
     peer_id: str
+    window_max: int
 
     async def run(self) -> None:
         """Hold the association up, reconnecting with backoff, until cancelled."""
@@ -256,14 +398,14 @@ class CarrierLink(Protocol):
         """Send nothing new; what was sent is still waited for, what was not is NotSent."""
         ...
 
-    async def send(self, order: Order, *, seal: str, peer_reference: str, sent: bytes) -> Report:
+    async def send(self, order: Order, *, seal: str, handle: Handle, is_urgent: bool) -> Report:
         """Have the peer carry out `order`; return once it has answered.
 
         Args:
-            order: what to do.
+            order: what to do; a Submit has at most one window of recipients.
             seal: the region's seal, which travels where the carrier's profile says so.
-            peer_reference: what the peer calls the version on air; empty when there is none.
-            sent: outcomes of a Submit so far; only what is UNSENT is sent.
+            handle: how the peer knows the broadcast.
+            is_urgent: do not wait behind what is not.
 
         Raises:
             NotSentError: no association. Try again at will.

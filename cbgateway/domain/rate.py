@@ -1,11 +1,11 @@
-"""A region's budget: a token bucket as a value, moved by whoever holds the clock."""
+"""Budgets and pacing: a token bucket as a value, moved by whoever holds the clock."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class TokenBucket:
-    """How many bulletins a region may still have.
+    """How much of something is left for now.
 
     Attributes:
         capacity: most tokens it can hold, 1 or more.
@@ -25,17 +25,17 @@ class TokenBucket:
         tokens = min(self.capacity, self.tokens + elapsed_s * self.refill_per_s)
         return TokenBucket(self.capacity, self.refill_per_s, tokens, max(now_s, self.updated_at_s))
 
-    def take(self, now_s: float) -> "TokenBucket | Empty":
-        """Take one token.
+    def take(self, now_s: float, *, tokens: float = 1) -> "TokenBucket | Empty":
+        """Take tokens, one unless told.
 
         Returns:
-            The bucket afterwards, or `Empty` when it holds less than one token; then nothing is
-            taken.
+            The bucket afterwards, or `Empty` when it does not hold as many; then nothing is taken.
         """
         bucket = self.at(now_s)
-        if bucket.tokens < 1:
-            return Empty(refills_in_s=(1 - bucket.tokens) / self.refill_per_s)
-        return TokenBucket(self.capacity, self.refill_per_s, bucket.tokens - 1, bucket.updated_at_s)
+        if bucket.tokens < tokens:
+            return Empty(refills_in_s=(tokens - bucket.tokens) / self.refill_per_s)
+        left = bucket.tokens - tokens
+        return TokenBucket(self.capacity, self.refill_per_s, left, bucket.updated_at_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Empty:
     """Nothing was taken.
 
     Attributes:
-        refills_in_s: seconds until one token is there.
+        refills_in_s: seconds until enough tokens are there.
     """
 
     refills_in_s: float

@@ -72,6 +72,7 @@ class BulletinDocument(_Document):
     expires: AwareDatetime | Duration | None = None
     next_update: AwareDatetime | Duration | None = None
     mode: Mode | None = None
+    allow_duplicate: bool = False
 
     @model_validator(mode="after")
     def _texts_or_template(self) -> Self:
@@ -120,6 +121,7 @@ def parse_bulletin(octets: bytes) -> Request:
         expires=model.expires,
         next_update=model.next_update,
         mode=model.mode,
+        allow_duplicate=model.allow_duplicate,
     )
 
 

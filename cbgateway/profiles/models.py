@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from cbgateway.domain.broadcast import GeographicalScope
 from cbgateway.domain.bulletin import BulletinKind
+from cbgateway.domain.people import Severity
 
 PWS_MIN = 4352
 PWS_MAX = 6399
@@ -44,10 +45,12 @@ class LanguageRules(Model):
     Attributes:
         dcs: data coding scheme, or ``auto`` to choose by the text.
         channel: the class's message identifier, or its additional-language twin.
+        exercise_prefix: what every text of an exercise begins with.
     """
 
     dcs: Octet | Literal["auto"]
     channel: Literal["base", "twin"]
+    exercise_prefix: Annotated[str, Field(min_length=1, max_length=20)]
 
 
 class BulletinLimit(Model):
@@ -62,17 +65,25 @@ class AlertClass(Model):
 
     Attributes:
         rank: 1 is the highest.
+        severity: as CAP calls it; permissions end at one.
         characters_max: of a text, in any language.
+        sms_in_doubt: what becomes of short messages that were sent and not answered: ``resend``
+            at once, ``hold`` for a receipt and then resend, or ``ask`` an operator. Once in any
+            case.
+        sms_hold_s: how long ``hold`` waits.
     """
 
     name: Names
     rank: Annotated[int, Field(ge=1, le=100)]
+    severity: Severity
     message_identifier: MessageIdentifier
     twin_message_identifier: MessageIdentifier | None = None
     characters_max: Annotated[int, Field(ge=1, le=1395)]
     repetition_period_s: Annotated[int, Field(ge=1, le=4095)]
     limit: BulletinLimit
     exempt_from_limit: bool = False
+    sms_in_doubt: Literal["resend", "hold", "ask"]
+    sms_hold_s: Seconds = 60
 
 
 class ExerciseRules(Model):
@@ -90,7 +101,10 @@ class CountryProfile(Model):
         duplicate_window_s: how long phones remember what they have shown.
         message_expiry_max_s: no bulletin stands longer.
         all_clear_expiry_s: nor a restored one longer than this.
-        exempt_kinds: kinds of bulletin that need no budget.
+        exempt_kinds: kinds of bulletin that need no budget, and that nothing may block.
+        approval_valid_s: how long an approval counts while nothing of it has left.
+        duplicate_guard_s: how long the same sender may not tell the same regions the same.
+        wide_area_regions_min: from so many of the smallest regions on, approvers type what they do.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -107,6 +121,9 @@ class CountryProfile(Model):
     message_expiry_max_s: Annotated[int, Field(ge=60, le=604_800)]
     all_clear_expiry_s: Annotated[int, Field(ge=60, le=86_400)]
     exempt_kinds: tuple[BulletinKind, ...]
+    approval_valid_s: Annotated[int, Field(ge=60, le=3_600)]
+    duplicate_guard_s: Annotated[int, Field(ge=0, le=86_400)]
+    wide_area_regions_min: Annotated[int, Field(ge=1, le=10_000)]
     exercise: ExerciseRules
     languages: Annotated[dict[Language, LanguageRules], Field(min_length=1)]
     classes: Annotated[dict[Code, AlertClass], Field(min_length=1)]
@@ -205,6 +222,16 @@ class SmppProfile(Model):
     vendor_tlvs: VendorTlvs
 
 
+class Pacing(Model):
+    """How fast short messages go into one region, so that its signalling is not flooded.
+
+    Attributes:
+        messages_per_s: on average; at most one second's worth at once.
+    """
+
+    messages_per_s: Annotated[float, Field(gt=0, le=1_000_000)]
+
+
 class CarrierProfile(Model):
     """The limits and quirks of one operator; where it is, and who we are to it, is not here.
 
@@ -220,5 +247,6 @@ class CarrierProfile(Model):
         tuple[Annotated[str, Field(pattern=r"^[0-9]{5,6}$")], ...], Field(min_length=1)
     ]
     interface: Literal["smpp"]
+    pacing: Pacing
     routes: Mapping[Code, tuple[Literal["broadcast", "sms"], ...]]
     smpp: SmppProfile

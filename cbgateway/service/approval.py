@@ -1,56 +1,97 @@
 """The second person's decision: look at what would go out, sign it, and it is committed.
 
-Approval, plan, serial numbers, budgets and outbox are one transaction. Nothing is sent here; the
-dispatcher finds the outbox rows after the commit.
+Approval, plan, serial numbers and outbox are one transaction. Nothing is sent here; the dispatcher
+finds the outbox rows after the commit.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cbgateway.domain import failpoints
 from cbgateway.domain.broadcast import Broadcast, SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinKind, BulletinState, Person
-from cbgateway.domain.delivery import BulletinRecord, Decision, Event
+from cbgateway.domain.bulletin import Bulletin, BulletinKind, BulletinState
+from cbgateway.domain.delivery import BulletinRecord, Decision, Event, LiveBroadcast
 from cbgateway.domain.errors import (
-    BudgetExhaustedError,
+    ConfirmationError,
     ExpiredError,
     InputError,
-    PermissionDeniedError,
-    SerialsExhaustedError,
     SignatureInvalidError,
     StaleError,
     UnknownNameError,
 )
 from cbgateway.domain.incident import IncidentState
-from cbgateway.domain.lifecycle import advance_bulletin, check_may_approve
-from cbgateway.domain.ports import Transaction
-from cbgateway.domain.rate import Empty, TokenBucket
-from cbgateway.profiles.models import AlertClass
+from cbgateway.domain.lifecycle import INCIDENT_TRANSITIONS, DeliveryState, advance_bulletin
+from cbgateway.domain.people import Person, check_may_approve
+from cbgateway.domain.ports import SerialMarks, Transaction
+from cbgateway.service.authority import check_regions, hands_of, signer_of, use_of
+from cbgateway.service.budgets import check_budget
 from cbgateway.service.deployment import Deployment
-from cbgateway.service.planning import Plan, encode_texts, next_serial, plan
+from cbgateway.service.evidence import settle
+from cbgateway.service.planning import Plan, encode_texts, plan
+from cbgateway.service.serials import next_serials
 from cbgateway.signing.canonical import canonical
-from cbgateway.signing.jws import verify_detached
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.seal import make_seal
 
-DECISION = "cbgateway-decision-1"
+DECISION = "cbgateway-decision-2"
 """Content name of an approver's signature."""
 
-SERIAL_MARGIN_S = 3600
-"""Added to the phones' duplicate window, for clocks that differ."""
+CLOCK_SKEW_S = 5
+"""How far ahead of ours an approver's clock may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """All that a plan depends on, beside the deployment's rules: the same basis, the same plan.
+
+    Attributes:
+        recipients: how often recipient lists had changed.
+    """
+
+    content_hash: str
+    serials: Mapping[int, SerialNumber]
+    live: Sequence[LiveBroadcast]
+    recipients: int
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the second person looks at before deciding."""
+    """What the second person looks at before deciding.
+
+    Attributes:
+        confirmation: what the approver has to type; empty when the area is not wide.
+    """
 
     record: BulletinRecord
     plan: Plan
+    basis: Basis
+    confirmation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What the second person has signed.
+
+    Attributes:
+        at: when; whole milliseconds.
+        confirmation: what the person has typed; wide areas need it.
+        signature: over `approval_document`.
+    """
+
+    at: datetime
+    confirmation: str
+    signature: str
 
 
 def prepare(
-    tx: Transaction, deployment: Deployment, bulletin_id: str, *, now: datetime
+    tx: Transaction,
+    deployment: Deployment,
+    marks: SerialMarks,
+    bulletin_id: str,
+    *,
+    now: datetime,
 ) -> Prepared:
     """Work out what an approval would send now; stores nothing.
 
@@ -60,49 +101,60 @@ def prepare(
         ExpiredError: its time has passed.
     """
     record = _record(tx, bulletin_id)
-    advance_bulletin(record.state, BulletinState.APPROVED)
+    _check_pending(record, now)
     bulletin = record.bulletin
-    if bulletin.expires <= now:
-        msg = f"{bulletin_id} expired at {bulletin.expires.isoformat()}; submit it again"
-        raise ExpiredError(msg)
-    codings = encode_texts(deployment, bulletin.alert_class, bulletin.texts)
-    identifiers = {coding.message_identifier for coding in codings.values()}
-    return Prepared(
-        record,
-        plan(
-            deployment,
-            bulletin,
-            content_hash=record.submission.content_hash,
-            serials={
-                identifier: _serial(tx, deployment, bulletin.incident_id, identifier, now)
-                for identifier in sorted(identifiers)
-            },
-            live=tx.live_broadcasts(bulletin.incident_id),
-            recipients={
-                code: tx.recipients(code, _leaves(deployment, bulletin.regions))
-                for code in deployment.carriers
-            },
-        ),
+    basis = _basis(tx, deployment, marks, record, now)
+    leaves = deployment.leaves(bulletin.regions)
+    planned = plan(
+        deployment,
+        bulletin,
+        content_hash=basis.content_hash,
+        serials=basis.serials,
+        live=basis.live,
+        recipients={code: tx.recipients(code, leaves) for code in deployment.carriers},
     )
+    return Prepared(record, planned, basis, confirmation_phrase(deployment, bulletin))
 
 
-def approval_document(bulletin_id: str, plan_hash: str) -> dict[str, Any]:
-    """Give what an approver signs."""
-    return {"decision": "approve", "bulletin": bulletin_id, "plan": plan_hash}
+def confirmation_phrase(deployment: Deployment, bulletin: Bulletin) -> str:
+    """Give what an approver types for a wide area; it differs from mode to mode."""
+    if not deployment.is_wide(bulletin.regions):
+        return ""
+    return f"{bulletin.mode} {len(deployment.leaves(bulletin.regions))} regions"
 
 
-def rejection_document(bulletin_id: str, reason: str) -> dict[str, Any]:
-    """Give what somebody who rejects signs."""
-    return {"decision": "reject", "bulletin": bulletin_id, "reason": reason}
+def approval_document(
+    bulletin_id: str, plan_hash: str, *, at: datetime, confirmation: str
+) -> dict[str, Any]:
+    """Give what an approver signs.
+
+    Args:
+        bulletin_id: which one.
+        plan_hash: of the plan that the approver looked at.
+        at: now; whole milliseconds, in any time zone.
+        confirmation: what the approver has typed.
+    """
+    return {
+        "decision": "approve",
+        "bulletin": bulletin_id,
+        "plan": plan_hash,
+        "at": at.astimezone(UTC).isoformat(timespec="milliseconds"),
+        "confirmation": confirmation,
+    }
+
+
+def refusal_document(decision: str, bulletin_id: str, reason: str) -> dict[str, Any]:
+    """Give what somebody signs who rejects a bulletin or returns it: ``reject`` or ``return``."""
+    return {"decision": decision, "bulletin": bulletin_id, "reason": reason}
 
 
 def approve(
     tx: Transaction,
     deployment: Deployment,
-    bulletin_id: str,
+    marks: SerialMarks,
+    prepared: Prepared,
+    approval: Approval,
     *,
-    plan_hash: str,
-    signature: str,
     seal_keys: Mapping[str, SigningKey],
     now: datetime,
 ) -> BulletinRecord:
@@ -111,71 +163,107 @@ def approve(
     Args:
         tx: the transaction that holds all of it.
         deployment: the gateway's rules.
-        bulletin_id: which one.
-        plan_hash: of the plan that the approver looked at.
-        signature: the approver's, over `approval_document`.
+        marks: where serial numbers are claimed first.
+        prepared: what the approver looked at.
+        approval: what the approver has signed.
         seal_keys: by region.
         now: aware.
 
     Raises:
         SignatureInvalidError: nobody who is known here signed this approval.
-        SamePersonError: the submitter signed it.
+        SamePersonError: somebody signed it who had a hand in the bulletin.
         StaleError: what would be sent is no longer what the approver saw.
+        ExpiredError: the approval is too old.
+        ConfirmationError: a wide area was not confirmed.
         BudgetExhaustedError: a region has had enough of this class for now.
         PolicyError: another rule refuses it.
     """
-    prepared = prepare(tx, deployment, bulletin_id, now=now)
-    bulletin = prepared.record.bulletin
-    person = _decider(
-        tx, deployment, prepared.record, approval_document(bulletin_id, plan_hash), signature
-    )
-    if prepared.plan.hash() != plan_hash:
+    bulletin_id = prepared.record.bulletin.bulletin_id
+    record = _record(tx, bulletin_id)
+    _check_pending(record, now)
+    bulletin = record.bulletin
+    plan_hash = prepared.plan.hash()
+    at, confirmation, signature = approval.at, approval.confirmation, approval.signature
+    document = approval_document(bulletin_id, plan_hash, at=at, confirmation=confirmation)
+    person = decider(tx, deployment, record, document, signature, at=at)
+    is_same = record == prepared.record
+    if not is_same or _basis(tx, deployment, marks, record, now) != prepared.basis:
         msg = f"what {bulletin_id} would send has changed since it was looked at; look again"
         raise StaleError(msg)
-    alert_class = deployment.alert_class(bulletin.alert_class)
-    _take_budget(tx, deployment, bulletin, alert_class, now)
-    for broadcast in prepared.plan.broadcasts:
-        tx.put_serial_number(
-            bulletin.incident_id, broadcast.message_identifier, broadcast.serial_number, at=now
-        )
-    _supersede(tx, bulletin, now)
-    _commit_orders(tx, prepared.plan, alert_class, seal_keys, now)
-    decision = Decision(person.name, now, plan_hash, signature, "")
-    tx.decide(bulletin_id, BulletinState.APPROVED, decision)
+    _check_age(deployment, bulletin_id, at, now)
+    if confirmation != prepared.confirmation:
+        raise ConfirmationError(prepared.confirmation, given=confirmation)
+    check_budget(tx, deployment, bulletin, now=now)
     tx.put_plan(bulletin_id, canonical(prepared.plan.document()).decode())
-    state = _incident_state(bulletin.kind)
-    if state is not None:
-        tx.set_incident_state(bulletin.incident_id, state)
-    tx.record(Event(now, bulletin_id, "approved", person.name, plan_hash))
-    return replace(prepared.record, state=BulletinState.APPROVED, decision=decision)
+    decision = Decision(person.name, at, plan_hash, signature, "", confirmation)
+    tx.decide(bulletin_id, BulletinState.APPROVED, decision)
+    _supersede(tx, bulletin, now)
+    _commit_orders(tx, deployment, prepared.plan, seal_keys, now)
+    _advance_incident(tx, bulletin)
+    detail = {"plan": plan_hash, "signature": signature, "confirmation": confirmation}
+    tx.record(Event(now, bulletin_id, "approved", person.name, detail))
+    for identifier, serial in prepared.basis.serials.items():
+        tx.put_serial_number(bulletin.incident_id, identifier, serial, at=now)
+        marks.claim(identifier, serial, at=now)
+    failpoints.passing("serial.claimed")
+    failpoints.passing("approve.written")
+    return replace(record, state=BulletinState.APPROVED, decision=decision)
 
 
-def reject(
+def refuse(
     tx: Transaction,
     deployment: Deployment,
     bulletin_id: str,
+    state: BulletinState,
     *,
     reason: str,
     signature: str,
     now: datetime,
 ) -> BulletinRecord:
-    """Turn a bulletin down, for good.
+    """Turn a bulletin down for good (REJECTED), or give it back to its authors (RETURNED).
 
     Raises:
         InputError: no reason is given.
-        SignatureInvalidError: nobody who is known here signed this rejection.
+        SignatureInvalidError: nobody who is known here signed this decision.
         PolicyError: a rule refuses it.
     """
     if not reason.strip():
         msg = "reason: say why, so that the author can do better"
         raise InputError(msg)
     record = _record(tx, bulletin_id)
-    advance_bulletin(record.state, BulletinState.REJECTED)
-    person = _decider(tx, deployment, record, rejection_document(bulletin_id, reason), signature)
+    if record.state is not BulletinState.PENDING:
+        advance_bulletin(record.state, BulletinState.REJECTED)
+    verb = "reject" if state is BulletinState.REJECTED else "return"
+    document = refusal_document(verb, bulletin_id, reason)
+    person = decider(tx, deployment, record, document, signature, at=now)
     decision = Decision(person.name, now, "", signature, reason)
-    tx.decide(bulletin_id, BulletinState.REJECTED, decision)
-    tx.record(Event(now, bulletin_id, "rejected", person.name, reason))
-    return replace(record, state=BulletinState.REJECTED, decision=decision)
+    tx.decide(bulletin_id, state, decision)
+    tx.record(Event(now, bulletin_id, state.value, person.name, {"reason": reason}))
+    return replace(record, state=state, decision=decision)
+
+
+def decider(
+    tx: Transaction,
+    deployment: Deployment,
+    record: BulletinRecord,
+    document: Mapping[str, Any],
+    signature: str,
+    *,
+    at: datetime,
+) -> Person:
+    """Give who signed a decision, once it is sure that they may decide about this bulletin.
+
+    Raises:
+        SignatureInvalidError: nobody who is known here signed it.
+        SamePersonError: somebody who had a hand in the bulletin did.
+        PermissionDeniedError: somebody who may not.
+    """
+    person = signer_of(tx, signature, document, content=DECISION, at=at)
+    bulletin = record.bulletin
+    use = use_of(deployment, bulletin.alert_class, bulletin.kind)
+    check_may_approve(person, use, hands=hands_of(tx, record))
+    check_regions(deployment, person, bulletin.regions)
+    return person
 
 
 def _record(tx: Transaction, bulletin_id: str) -> BulletinRecord:
@@ -186,105 +274,79 @@ def _record(tx: Transaction, bulletin_id: str) -> BulletinRecord:
     return record
 
 
-def _decider(
-    tx: Transaction,
-    deployment: Deployment,
-    record: BulletinRecord,
-    document: Mapping[str, Any],
-    signature: str,
-) -> Person:
-    """Give who signed the decision, once it is sure that they may."""
-
-    def lookup(key_id: str) -> bytes | None:
-        person = tx.person_by_key(key_id)
-        return None if person is None else person.public_key
-
-    key_id = verify_detached(signature, canonical(document), lookup, content=DECISION)
-    person = tx.person_by_key(key_id)
-    submitter = tx.person(record.submission.submitted_by)
-    if person is None or submitter is None:
-        msg = f"nobody with key {key_id!r} is known here"
-        raise SignatureInvalidError(msg)
-    bulletin = record.bulletin
-    check_may_approve(person, submitted_by=submitter, alert_class=bulletin.alert_class)
-    for code in bulletin.regions:
-        if not deployment.covers(person.regions, code):
-            msg = f"{person.name!r} may not decide for region {code}"
-            raise PermissionDeniedError(msg)
-    return person
+def _check_pending(record: BulletinRecord, now: datetime) -> None:
+    advance_bulletin(record.state, BulletinState.APPROVED)
+    if record.bulletin.expires <= now:
+        expired = record.bulletin.expires.isoformat()
+        msg = f"{record.bulletin.bulletin_id} expired at {expired}; submit it again"
+        raise ExpiredError(msg)
 
 
-def _serial(
-    tx: Transaction, deployment: Deployment, incident_id: str, identifier: int, now: datetime
-) -> SerialNumber:
-    """Give the serial number of the incident's next version on this message identifier."""
-    scope = deployment.country.geographical_scope
-    serial = next_serial(tx.serial_number(incident_id, identifier, scope))
-    if serial is not None:
-        return serial
-    window_s = deployment.country.duplicate_window_s + SERIAL_MARGIN_S
-    code = tx.next_message_code(identifier, scope, unused_since=now - timedelta(seconds=window_s))
-    if code is None:
+def _check_age(deployment: Deployment, bulletin_id: str, at: datetime, now: datetime) -> None:
+    oldest = now - timedelta(seconds=deployment.country.approval_valid_s)
+    if not oldest <= at <= now + timedelta(seconds=CLOCK_SKEW_S):
         msg = (
-            f"all message codes of message identifier {identifier} were used in the last "
-            f"{window_s} s; phones would take a new message for an old one"
+            f"the approval of {bulletin_id} was signed at {at.isoformat()}; it counts for "
+            f"{deployment.country.approval_valid_s} s, and it is {now.isoformat()}: look again"
         )
-        raise SerialsExhaustedError(msg)
-    return SerialNumber(scope, code, 0)
+        raise ExpiredError(msg)
 
 
-def _take_budget(
+def _basis(
     tx: Transaction,
     deployment: Deployment,
-    bulletin: Bulletin,
-    alert_class: AlertClass,
+    marks: SerialMarks,
+    record: BulletinRecord,
     now: datetime,
-) -> None:
-    """Take one token from every region that will hear this, or none at all."""
-    if alert_class.exempt_from_limit or bulletin.kind in deployment.country.exempt_kinds:
-        return
-    limit = alert_class.limit
-    now_s = now.timestamp()
-    for code in _leaves(deployment, bulletin.regions):
-        tokens, updated_s = tx.tokens(code, bulletin.alert_class) or (limit.capacity, now_s)
-        bucket = TokenBucket(limit.capacity, limit.refill_per_hour / 3600, tokens, updated_s)
-        taken = bucket.take(now_s)
-        if isinstance(taken, Empty):
-            raise BudgetExhaustedError(
-                region=code,
-                alert_class=bulletin.alert_class,
-                refills_in_s=taken.refills_in_s,
-                at=(now + timedelta(seconds=taken.refills_in_s)).isoformat(timespec="seconds"),
-            )
-        tx.put_tokens(code, bulletin.alert_class, tokens=taken.tokens, updated_s=taken.updated_at_s)
+) -> Basis:
+    bulletin = record.bulletin
+    codings = encode_texts(deployment, bulletin.alert_class, bulletin.texts)
+    identifiers = {coding.message_identifier for coding in codings.values()}
+    return Basis(
+        content_hash=record.submission.content_hash,
+        serials=next_serials(tx, marks, deployment, bulletin.incident_id, identifiers, now=now),
+        live=tx.live_broadcasts(bulletin.incident_id),
+        recipients=tx.count("recipients"),
+    )
 
 
 def _supersede(tx: Transaction, bulletin: Bulletin, now: datetime) -> None:
-    """Retire the earlier bulletins of the incident, and what of them has not left yet."""
+    """Retire the earlier bulletins of the incident, and what of them is not under way."""
+    is_withdrawal = bulletin.kind is BulletinKind.WITHDRAWAL
     for other in tx.bulletins(bulletin.incident_id):
         if other.bulletin.number >= bulletin.number:
             continue
-        if other.state in {BulletinState.PENDING, BulletinState.APPROVED}:
-            state = advance_bulletin(other.state, BulletinState.SUPERSEDED)
-            tx.set_bulletin_state(other.bulletin.bulletin_id, state)
-    tx.supersede(bulletin.incident_id, before_number=bulletin.number, at=now)
+        was_out = other.state in {BulletinState.APPROVED, BulletinState.LIVE}
+        if was_out and is_withdrawal:
+            tx.set_bulletin_state(other.bulletin.bulletin_id, BulletinState.WITHDRAWN)
+        elif was_out or other.state in {
+            BulletinState.DRAFT,
+            BulletinState.PENDING,
+            BulletinState.RETURNED,
+        }:
+            tx.set_bulletin_state(other.bulletin.bulletin_id, BulletinState.SUPERSEDED)
+    reason = f"bulletin {bulletin.bulletin_id} is newer"
+    for delivery in tx.unfinished(bulletin.incident_id, before_number=bulletin.number):
+        settle(tx, delivery, DeliveryState.SUPERSEDED, now, reason)
 
 
 def _commit_orders(
     tx: Transaction,
+    deployment: Deployment,
     planned: Plan,
-    alert_class: AlertClass,
     seal_keys: Mapping[str, SigningKey],
     now: datetime,
 ) -> None:
     """Seal the bulletin for each region that gets an order, and put the orders into the outbox."""
+    bulletin = planned.bulletin
+    is_urgent = deployment.is_urgent(bulletin.kind)
+    rank = 0 if is_urgent else deployment.alert_class(bulletin.alert_class).rank
     seals: dict[str, str] = {}
     for order in planned.orders:
         region = order.lineage.region
         if region not in seals:
-            seals[region] = _seal(planned.bulletin, region, planned.broadcasts, seal_keys)
-        new = order.deliver(planned.bulletin, rank=alert_class.rank, seal=seals[region])
-        tx.add_delivery(new, at=now)
+            seals[region] = _seal(bulletin, region, planned.broadcasts, seal_keys)
+        tx.add_delivery(order.deliver(bulletin, rank=rank, seal=seals[region]), at=now)
 
 
 def _seal(
@@ -300,17 +362,14 @@ def _seal(
     return make_seal(bulletin, region, broadcasts, key)
 
 
-def _leaves(deployment: Deployment, regions: Sequence[str]) -> tuple[str, ...]:
-    """Give the smallest regions inside `regions`, each once."""
-    return tuple(
-        dict.fromkeys(leaf for code in regions for leaf in deployment.regions.leaves(code))
-    )
-
-
-def _incident_state(kind: BulletinKind) -> IncidentState | None:
-    """Give what an incident becomes with a bulletin of this kind; None when it stays."""
-    if kind is BulletinKind.RESTORED:
-        return IncidentState.RESTORED
-    if kind in {BulletinKind.PROGRESS, BulletinKind.ETA_CHANGE}:
-        return IncidentState.IDENTIFIED
-    return None
+def _advance_incident(tx: Transaction, bulletin: Bulletin) -> None:
+    """Move the incident to what a bulletin of this kind says, where that may follow."""
+    to = {
+        BulletinKind.FIRST: IncidentState.INVESTIGATING,
+        BulletinKind.PROGRESS: IncidentState.IDENTIFIED,
+        BulletinKind.ETA_CHANGE: IncidentState.IDENTIFIED,
+        BulletinKind.RESTORED: IncidentState.RESTORED,
+    }.get(bulletin.kind)
+    incident = tx.incident(bulletin.incident_id)
+    if to is not None and incident is not None and to in INCIDENT_TRANSITIONS[incident.state]:
+        tx.set_incident_state(bulletin.incident_id, to)

@@ -1,9 +1,9 @@
 """What the services of one gateway work with: its mode and the profiles that apply to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.bulletin import BulletinKind, Mode
 from cbgateway.domain.errors import UnknownNameError
 from cbgateway.profiles.models import AlertClass, CarrierProfile, CountryProfile
 from cbgateway.profiles.regions import Regions
@@ -48,3 +48,15 @@ class Deployment:
     def covers(self, outer: tuple[str, ...], code: str) -> bool:
         """Tell whether a region lies inside one of `outer`."""
         return any(self.regions.contains(region, code) for region in outer)
+
+    def leaves(self, regions: Sequence[str]) -> tuple[str, ...]:
+        """Give the smallest regions inside `regions`, each once."""
+        return tuple(dict.fromkeys(leaf for code in regions for leaf in self.regions.leaves(code)))
+
+    def is_wide(self, regions: Sequence[str]) -> bool:
+        """Tell whether a bulletin for `regions` needs its approver to type what it does."""
+        return len(self.leaves(regions)) >= self.country.wide_area_regions_min
+
+    def is_urgent(self, kind: BulletinKind) -> bool:
+        """Tell whether bulletins of a kind wait for nothing: withdrawals and corrections."""
+        return kind in self.country.exempt_kinds

@@ -1,51 +1,42 @@
-"""Dispatch: what is committed in the outbox is carried out, one lineage step at a time.
+"""Dispatch: what is committed in the outbox is carried out, peer by peer, side by side.
 
-The order of events is the promise. An INTENT is committed before the first octet leaves, the
-outcome after the answer; a crash in between leaves an INTENT, which recovery turns into IN_DOUBT.
-A broadcast in doubt is sent again, octet for octet, because phones know it by its serial number;
-short messages in doubt are not, because a phone would show them twice.
+Each peer has a task of its own, so that one that hangs costs the others nothing, and a bounded
+number of orders under way. What stops or corrects waits for no order and no window. After
+something came to be in doubt at a peer, one order at a time goes out until the peer has answered.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
 from loguru import logger
 
-from cbgateway.domain.delivery import Delivery
-from cbgateway.domain.errors import GatewayError, NotSentError, RejectedError, UnansweredError
-from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.orders import (
-    BroadcastReport,
-    Order,
-    Outcome,
-    Report,
-    Submit,
-    SubmitReport,
-)
+from cbgateway.domain import failpoints
+from cbgateway.domain.delivery import Event
+from cbgateway.domain.errors import GatewayError, NotSentError, StoreError, UnansweredError
+from cbgateway.domain.orders import BroadcastReport, Order, Report, Submit, SubmitReport
+from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
 from cbgateway.service.deployment import Deployment
-from cbgateway.service.sendable import check_sendable
+from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.outbox import Answers, Leased, Outbox, Stream
+from cbgateway.service.pacing import Pacer
+from cbgateway.service.steady import SteadyClock
 
 BATCH_MAX = 16
-"""Lineages of one peer that are under way at once; bounds what a crash leaves in doubt."""
-RETRY_DELAY_MAX_S = 60
-"""Longest pause before an order is tried again; it is tried until it expires."""
+"""Orders of one peer that are under way at once."""
+URGENT_MAX = 16
+"""As many again of those that wait for nothing."""
+URGENT_RANK = 0
+RANK_MAX = 1_000
+"""Beyond every rank that a profile may have."""
 POLL_INTERVAL_S = 0.05
 """How often the store is asked whether another process has committed something."""
 DRAIN_TIMEOUT_S = 15
 """How long answers are waited for when stopping; longer than any carrier's response timer."""
 SWEEP_INTERVAL_S = 1.0
 """How often waiting work is looked at anew: retries that are due, expiries that have passed."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Leased:
-    delivery: Delivery
-    order: Order
-    peer_reference: str
 
 
 class Dispatcher:
@@ -70,29 +61,41 @@ class Dispatcher:
             random: gives numbers from 0 up to 1, for jitter.
         """
         self._store = store
-        self._deployment = deployment
-        self._links = links
-        self._clock = clock
-        self._random = random
-        self._wake = {peer_id: asyncio.Event() for peer_id in links}
+        self._clock = SteadyClock(clock)
+        self._outbox = Outbox(deployment)
+        self._peers = [
+            _Peer(link, store, self._outbox, Pacer(deployment), self._clock, random)
+            for link in links.values()
+        ]
+        self._confirmed = 0
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
         """Recover what a crash left, then dispatch until asked to stop.
 
         Stopping is orderly: nothing new is sent, what was sent is waited for and settled, and
         the links say goodbye. Being cancelled instead leaves what a crash would leave.
+
+        Args:
+            stop: set when it is time to end.
+            on_ready: called once recovery is committed.
+
+        Raises:
+            StoreFailedError: the disk failed; in a group with whatever else happened.
         """
         in_doubt = await self._store.run(self._recover)
+        for peer in self._peers:
+            peer.is_on_probation = peer.link.peer_id in in_doubt
         if in_doubt:
-            logger.bind(deliveries=in_doubt).warning("in doubt after a restart")
-        links = self._links.values()
+            logger.bind(in_doubt=in_doubt).warning("in doubt after a restart")
+        if on_ready is not None:
+            on_ready()
         async with asyncio.TaskGroup() as group:
-            serving = [group.create_task(self._serve(link, stop)) for link in links]
-            others = [group.create_task(link.run()) for link in links]
+            serving = [group.create_task(peer.serve(stop)) for peer in self._peers]
+            others = [group.create_task(peer.link.run()) for peer in self._peers]
             others.append(group.create_task(self._watch()))
             await stop.wait()
-            for link in links:
-                link.drain()
+            for peer in self._peers:
+                peer.link.drain()
             if serving:
                 await asyncio.wait(serving, timeout=DRAIN_TIMEOUT_S)
             for task in serving + others:
@@ -105,151 +108,196 @@ class Dispatcher:
         while True:
             if loop.time() >= next_sweep:
                 next_sweep = loop.time() + SWEEP_INTERVAL_S
-                await self._store.run(self._expire)
+                await self._store.run(self._sweep)
                 self._wake_all()
             elif self._store.has_changed():
                 self._wake_all()
             await asyncio.sleep(POLL_INTERVAL_S)
 
     def _wake_all(self) -> None:
-        for event in self._wake.values():
-            event.set()
+        for peer in self._peers:
+            peer.wake.set()
 
-    async def _serve(self, link: CarrierLink, stop: asyncio.Event) -> None:
-        wake = self._wake[link.peer_id]
-        while not stop.is_set():
-            await _first(link.wait_ready(), stop.wait())
-            if stop.is_set():
-                return
-            wake.clear()
-            batch = await self._store.run(lambda tx: self._lease(tx, link.peer_id))
-            if not batch:
-                await _first(wake.wait(), stop.wait())
-                continue
-            async with asyncio.TaskGroup() as group:
-                for leased in batch:
-                    group.create_task(self._deliver(link, leased))
+    def _recover(self, tx: Transaction) -> dict[str, int]:
+        self._confirmed = tx.count("clock")
+        return self._outbox.recover(tx, now=self._clock.now())
 
-    def _lease(self, tx: Transaction, peer_id: str) -> list[_Leased]:
-        """Commit to sending what is due; what may not be sent any more is refused here."""
+    def _sweep(self, tx: Transaction) -> None:
+        if tx.count("clock") != self._confirmed:
+            self._confirmed = tx.count("clock")
+            self._clock.confirm()
+        jump = self._clock.check()
         now = self._clock.now()
-        leased = []
-        for delivery in tx.due(peer_id, at=now, limit=BATCH_MAX):
-            try:
-                order = check_sendable(tx, delivery, mode=self._deployment.mode, now=now)
-            except GatewayError as error:
-                tx.settle(delivery, DeliveryState.REFUSED, at=now, reason=f"{error.code}: {error}")
-                _log(delivery).error("not sent: {}", error)
-                continue
-            reference = "" if isinstance(order, Submit) else tx.peer_reference(delivery)
-            if delivery.is_stop and not reference:
-                reason = "nothing of it was on air"
-                tx.settle(delivery, DeliveryState.CANCELLED, at=now, reason=reason)
-                continue
-            tx.settle(delivery, DeliveryState.INTENT, at=now)
-            leased.append(_Leased(delivery, order, reference or ""))
+        if jump is not None:
+            detail = {"by_s": round(jump.by_s, 3), "is_held": jump.is_held}
+            tx.record(Event(now, "clock", "jumped", GATEWAY, detail))
+            logger.bind(**detail).error("the clock jumped")
+        self._outbox.sweep(tx, now=now)
+
+
+class _Peer:
+    """One peer with what is under way there."""
+
+    def __init__(
+        self,
+        link: CarrierLink,
+        store: Store,
+        outbox: Outbox,
+        pacer: Pacer,
+        clock: Clock,
+        random: Callable[[], float],
+    ) -> None:
+        self.link = link
+        self.wake = asyncio.Event()
+        self.is_on_probation = False
+        self._store = store
+        self._outbox = outbox
+        self._pacer = pacer
+        self._clock = clock
+        self._random = random
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_streaming = False
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Lease what is due and send it, until asked to stop; then see to the end what is sent."""
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                await _first(self.link.wait_ready(), stop.wait())
+                if stop.is_set():
+                    return
+                self.wake.clear()
+                leased = await self._lease()
+                for one in leased:
+                    task = group.create_task(self._deliver(one, stop))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._done)
+                if not leased:
+                    await _first(self.wake.wait(), stop.wait())
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self.wake.set()
+
+    async def _lease(self) -> list[Leased]:
+        room = (1 if self.is_on_probation else BATCH_MAX) - len(self._tasks)
+        limit = room if room > 0 else URGENT_MAX + room
+        if limit <= 0:
+            return []
+        with_sms = room > 0 and not self._is_streaming
+        leased = await self._store.run(
+            lambda tx: self._outbox.lease(
+                tx,
+                self.link.peer_id,
+                now=self._clock.now(),
+                limit=limit,
+                with_sms=with_sms,
+                rank_max=RANK_MAX if room > 0 else URGENT_RANK,
+            )
+        )
+        if leased:
+            failpoints.passing("intent.committed")
+        if any(isinstance(one.order, Submit) for one in leased):
+            self._is_streaming = True
         return leased
 
-    async def _deliver(self, link: CarrierLink, leased: _Leased) -> None:
-        """Send one order and settle it by what came of it."""
-        delivery = leased.delivery
+    async def _deliver(self, leased: Leased, stop: asyncio.Event) -> None:
+        if isinstance(leased.order, Submit):
+            try:
+                await self._stream(leased, leased.order, stop)
+            finally:
+                self._is_streaming = False
+            return
         try:
-            report = await link.send(
-                leased.order,
+            report = await self._send(leased, leased.order)
+        except StoreError:
+            raise
+        except GatewayError as error:
+            failure = error
+            await self._store.run(
+                lambda tx: self._outbox.fail(
+                    tx, leased, failure, now=self._clock.now(), jitter=self._random()
+                )
+            )
+        else:
+            assert isinstance(report, BroadcastReport)  # noqa: S101 - links answer in kind
+            failpoints.passing("send.answered")
+            await self._store.run(
+                lambda tx: self._outbox.acknowledge(tx, leased, report, now=self._clock.now())
+            )
+        failpoints.passing("outcome.committed")
+
+    async def _stream(self, leased: Leased, order: Submit, stop: asyncio.Event) -> None:
+        """Send a chunk window by window; each is committed before it leaves."""
+        stream = self._outbox.open_stream(leased, order)
+        answers: Answers | None = None
+        while True:
+            size = 1 if self.is_on_probation else self.link.window_max
+            await self._pace(leased, min(size, len(order.recipients)), stop)
+            if not await self._next_window(stream, answers, size):
+                failpoints.passing("outcome.committed")
+                return
+            failpoints.passing("window.committed")
+            answers = await self._send_window(stream)
+            failpoints.passing("send.answered")
+
+    async def _next_window(self, stream: Stream, answers: Answers | None, size: int) -> bool:
+        return await self._store.run(
+            lambda tx: self._outbox.next_window(
+                tx, stream, answers, size=size, now=self._clock.now(), jitter=self._random()
+            )
+        )
+
+    async def _pace(self, leased: Leased, messages: int, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        lineage = leased.delivery.lineage
+        while not stop.is_set():
+            wait_s = self._pacer.take(lineage.peer_id, lineage.region, messages, now_s=loop.time())
+            if not wait_s:
+                return
+            await asyncio.sleep(wait_s)
+
+    async def _send_window(self, stream: Stream) -> Answers:
+        order = stream.order
+        window = replace(order, recipients=tuple(order.recipients[i] for i in stream.window))
+        count = len(stream.window)
+        try:
+            report = await self._send(stream.leased, window)
+        except NotSentError as error:
+            return Answers(bytes([Outcome.UNSENT]) * count, {}, str(error))
+        except GatewayError as error:
+            return Answers(bytes([Outcome.IN_DOUBT]) * count, {}, str(error))
+        assert isinstance(report, SubmitReport)  # noqa: S101 - links answer in kind
+        early = "the peer could not take more" if Outcome.UNSENT in report.outcomes else ""
+        if Outcome.IN_DOUBT in report.outcomes:
+            self.is_on_probation = True
+            early = "sent, and no answer came"
+        return Answers(report.outcomes, report.causes, early)
+
+    async def _send(self, leased: Leased, order: Order) -> Report:
+        """Send one order; whatever goes wrong on the way may have sent it."""
+        delivery = leased.delivery
+        failpoints.passing("send.begun")
+        try:
+            report = await self.link.send(
+                order,
                 seal=delivery.seal,
-                peer_reference=leased.peer_reference,
-                sent=delivery.outcomes,
+                handle=leased.handle,
+                is_urgent=delivery.rank == URGENT_RANK,
             )
         except GatewayError as error:
-            await self._settle_failed(delivery, error)
-        except Exception as error:  # noqa: BLE001 - the task boundary: other deliveries go on
-            _log(delivery).opt(exception=error).error("failed while sending")
-            unknown = UnansweredError(f"failed while sending: {type(error).__name__}")
-            await self._settle_failed(delivery, unknown)
-        else:
-            await self._store.run(lambda tx: self._settle(tx, delivery, report))
-
-    async def _settle_failed(self, delivery: Delivery, error: GatewayError) -> None:
-        await self._store.run(lambda tx: self._settle_error(tx, delivery, error))
-
-    def _settle(self, tx: Transaction, delivery: Delivery, report: Report) -> None:
-        now = self._clock.now()
-        match report:
-            case BroadcastReport(peer_reference=reference, failed_areas=failed):
-                reason = f"failed areas: {', '.join(failed)}" if failed else ""
-                tx.settle(
-                    delivery,
-                    DeliveryState.ACKED,
-                    at=now,
-                    peer_reference=reference,
-                    reason=reason,
-                )
-                _log(delivery).info("acknowledged")
-            case SubmitReport(outcomes=outcomes):
-                self._settle_submit(tx, delivery, report, now)
-                _log(delivery).bind(
-                    accepted=outcomes.count(Outcome.ACCEPTED),
-                    refused=outcomes.count(Outcome.REFUSED),
-                    in_doubt=outcomes.count(Outcome.IN_DOUBT),
-                    unsent=outcomes.count(Outcome.UNSENT),
-                ).info("submitted")
-
-    def _settle_submit(
-        self, tx: Transaction, delivery: Delivery, report: SubmitReport, now: datetime
-    ) -> None:
-        outcomes = report.outcomes
-        not_before = None
-        if Outcome.UNSENT in outcomes:
-            state = DeliveryState.READY
-            not_before = self._retry_at(delivery, now)
-        elif Outcome.IN_DOUBT in outcomes:
-            state = DeliveryState.IN_DOUBT
-        elif Outcome.ACCEPTED in outcomes:
-            state = DeliveryState.ACKED
-        else:
-            state = DeliveryState.REFUSED
-        reason = ", ".join(f"{cause}: {count}" for cause, count in sorted(report.causes.items()))
-        tx.settle(delivery, state, at=now, reason=reason, outcomes=outcomes, not_before=not_before)
-
-    def _settle_error(self, tx: Transaction, delivery: Delivery, error: GatewayError) -> None:
-        now = self._clock.now()
-        not_before = self._retry_at(delivery, now)
-        match error:
-            case NotSentError() | RejectedError(is_temporary=True):
-                state = DeliveryState.READY
-            case UnansweredError():
-                state = DeliveryState.IN_DOUBT
-            case _:
-                state = DeliveryState.REFUSED
-        tx.settle(delivery, state, at=now, reason=str(error), not_before=not_before)
-        _log(delivery).bind(state=state).warning("{}", error)
-
-    def _retry_at(self, delivery: Delivery, now: datetime) -> datetime:
-        delay_s = min(RETRY_DELAY_MAX_S, 2.0 ** min(delivery.attempts, 10))
-        return now + timedelta(seconds=delay_s * (1 + self._random()) / 2)
-
-    def _recover(self, tx: Transaction) -> int:
-        """Name what a crash left half done: sent or not, nobody knows."""
-        now = self._clock.now()
-        interrupted = tx.in_state(DeliveryState.INTENT)
-        for delivery in interrupted:
-            unsent, in_doubt = bytes([Outcome.UNSENT]), bytes([Outcome.IN_DOUBT])
-            tx.settle(
-                delivery,
-                DeliveryState.IN_DOUBT,
-                at=now,
-                reason="the gateway stopped while sending",
-                outcomes=delivery.outcomes.ljust(delivery.recipients, unsent).replace(
-                    unsent, in_doubt
-                ),
+            self.is_on_probation = isinstance(error, UnansweredError) or (
+                self.is_on_probation and isinstance(error, NotSentError)
             )
-        return len(interrupted)
-
-    def _expire(self, tx: Transaction) -> None:
-        now = self._clock.now()
-        for delivery in tx.past_expiry(at=now):
-            tx.settle(delivery, DeliveryState.EXPIRED, at=now, reason="its time passed")
-            _log(delivery).warning("expired before it could be sent")
+            raise
+        except Exception as error:
+            self.is_on_probation = True
+            logger.bind(delivery=delivery.delivery_id).opt(exception=error).error(
+                "failed while sending"
+            )
+            msg = f"failed while sending: {type(error).__name__}"
+            raise UnansweredError(msg) from error
+        self.is_on_probation = False
+        return report
 
 
 async def _first(*waiting: Coroutine[Any, Any, object]) -> None:
@@ -260,13 +308,3 @@ async def _first(*waiting: Coroutine[Any, Any, object]) -> None:
     finally:
         for task in tasks:
             task.cancel()
-
-
-def _log(delivery: Delivery) -> Any:  # noqa: ANN401 - loguru's logger has no public type
-    return logger.bind(
-        bulletin=delivery.bulletin_id,
-        delivery=delivery.delivery_id,
-        peer=delivery.lineage.peer_id,
-        region=delivery.lineage.region,
-        channel=delivery.lineage.channel.value,
-    )

@@ -1,13 +1,23 @@
 """Taking in a bulletin: who says so, may they, is it sound; then it waits for a second person."""
 
+import difflib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
-from cbgateway.domain.bulletin import Bulletin, BulletinKind, BulletinState, Mode, Person, Reference
+from cbgateway.domain.bulletin import (
+    Bulletin,
+    BulletinKind,
+    BulletinState,
+    MessageType,
+    Mode,
+    Reference,
+)
 from cbgateway.domain.delivery import BulletinRecord, Event, Submission
 from cbgateway.domain.errors import (
+    DuplicateError,
     ExpiredError,
     IdentifierReusedError,
     InputError,
@@ -21,16 +31,25 @@ from cbgateway.domain.errors import (
     WorkflowError,
 )
 from cbgateway.domain.incident import Incident
-from cbgateway.domain.lifecycle import check_may_submit
+from cbgateway.domain.people import Person, check_may_submit
 from cbgateway.domain.ports import Transaction
 from cbgateway.profiles.templates import render
+from cbgateway.service.authority import check_regions, signer_of, use_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.planning import encode_texts
-from cbgateway.signing.canonical import canonical, digest
-from cbgateway.signing.jws import verify_detached
+from cbgateway.signing.canonical import digest
 
 SUBMISSION = "cbgateway-submission-1"
 """Content name of a submitter's signature."""
+
+WITHDRAWAL = "cbgateway-take-back-1"
+"""Content name of an author's signature when taking a bulletin back before its approval."""
+
+SIMILAR_RATIO = 0.9
+"""Texts that are so much alike are worth a warning (difflib's measure, 0 to 1)."""
+
+UNSAID = {BulletinState.REJECTED, BulletinState.WITHDRAWN, BulletinState.DRAFT}
+"""What nobody has been told: saying it again is no repetition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +65,7 @@ class Request:
         expires: a time, or how long from now; None for the country's default.
         next_update: a time, or how long from now.
         mode: the mode that the sender means; None for whatever this gateway's is.
+        allow_duplicate: say the same again on purpose.
     """
 
     document: Mapping[str, object]
@@ -61,75 +81,246 @@ class Request:
     expires: datetime | timedelta | None
     next_update: datetime | timedelta | None
     mode: Mode | None
+    allow_duplicate: bool = False
 
 
 def submit(
-    tx: Transaction, deployment: Deployment, request: Request, *, signature: str, now: datetime
+    tx: Transaction,
+    deployment: Deployment,
+    request: Request,
+    *,
+    signature: str,
+    now: datetime,
+    as_draft: bool = False,
 ) -> BulletinRecord:
     """Take in a bulletin; it is pending until a second person decides.
 
-    The same document again gives the first answer again and stores nothing.
+    The same document again gives the first answer again and stores nothing. A draft is kept, and
+    nobody decides about it before `revise` submits it.
 
     Raises:
         SignatureInvalidError: the sender did not sign this document.
         PolicyError: a rule refuses it; the subclass says which.
     """
-    person = _signer(tx, request, signature)
-    known = tx.bulletin_of(request.sender, request.identifier)
+    person = _signer(tx, request, signature, now)
+    known = _known(tx, request)
     if known is not None:
-        if known.submission.content_hash != digest(request.document):
-            msg = (
-                f"{request.sender!r} has used identifier {request.identifier!r} for "
-                f"{known.bulletin.bulletin_id} with other content; choose a new one"
-            )
-            raise IdentifierReusedError(msg)
         return known
-    bulletin = _bulletin(tx, deployment, request, person, now)
+    earlier = _check_incident(tx, deployment, request)
+    number = 1 + max((record.bulletin.number for record in earlier), default=0)
+    bulletin = _bulletin(deployment, request, person, earlier, number=number, now=now)
+    warnings = _check_duplicate(tx, deployment, request, bulletin, now)
     if request.incident is not None:
         tx.add_incident(request.incident)
     record = BulletinRecord(
         bulletin=bulletin,
-        state=BulletinState.PENDING,
-        submission=Submission(
-            submitted_by=person.name,
-            submitted_at=now,
-            content_hash=digest(request.document),
-            signature=signature,
-        ),
+        state=BulletinState.DRAFT if as_draft else BulletinState.PENDING,
+        submission=_submission(request, person, (person.name,), warnings, signature, now),
         decision=None,
     )
     tx.add_bulletin(record)
-    tx.record(Event(now, bulletin.bulletin_id, "submitted", person.name, bulletin.kind))
+    _record(tx, record, "drafted" if as_draft else "submitted", person, now)
     return record
 
 
-def _signer(tx: Transaction, request: Request, signature: str) -> Person:
-    def lookup(key_id: str) -> bytes | None:
-        person = tx.person_by_key(key_id)
-        return None if person is None else person.public_key
+def revise(
+    tx: Transaction,
+    deployment: Deployment,
+    bulletin_id: str,
+    request: Request,
+    *,
+    signature: str,
+    now: datetime,
+    as_draft: bool = False,
+) -> BulletinRecord:
+    """Put another document in place of a draft's or a returned bulletin's, and submit it.
 
-    key_id = verify_detached(signature, canonical(request.document), lookup, content=SUBMISSION)
-    person = tx.person_by_key(key_id)
-    if person is None or person.name != request.sender:
+    Everybody who had a hand in any version stays one of its authors.
+
+    Raises:
+        SignatureInvalidError: the sender did not sign this document.
+        PolicyError: a rule refuses it; the subclass says which.
+    """
+    person = _signer(tx, request, signature, now)
+    known = _known(tx, request)
+    if known is not None:
+        return known
+    old = _find(tx, bulletin_id)
+    if old.state not in {BulletinState.DRAFT, BulletinState.RETURNED}:
+        msg = f"{bulletin_id} is {old.state}; only drafts and returned bulletins are changed"
+        raise WorkflowError(msg)
+    if request.incident_id != old.bulletin.incident_id or request.kind is not old.bulletin.kind:
+        msg = f"{bulletin_id} stays with its incident and kind; submit another bulletin instead"
+        raise WorkflowError(msg)
+    earlier = tuple(
+        record
+        for record in tx.bulletins(request.incident_id)
+        if record.bulletin.number < old.bulletin.number
+    )
+    number = old.bulletin.number
+    bulletin = _bulletin(deployment, request, person, earlier, number=number, now=now)
+    warnings = _check_duplicate(tx, deployment, request, bulletin, now)
+    hands = tuple(dict.fromkeys((*old.submission.hands, person.name)))
+    submission = _submission(request, person, hands, warnings, signature, now)
+    tx.revise_bulletin(bulletin, submission)
+    if not as_draft:
+        tx.set_bulletin_state(bulletin_id, BulletinState.PENDING)
+    state = old.state if as_draft else BulletinState.PENDING
+    record = BulletinRecord(bulletin, state, submission, decision=None)
+    _record(tx, record, "edited" if as_draft else "submitted", person, now)
+    return record
+
+
+def take_back_document(bulletin_id: str, reason: str) -> dict[str, Any]:
+    """Give what an author signs who takes a bulletin back."""
+    return {"decision": "take-back", "bulletin": bulletin_id, "reason": reason}
+
+
+def take_back(
+    tx: Transaction, bulletin_id: str, *, reason: str, signature: str, now: datetime
+) -> BulletinRecord:
+    """Have an author take a bulletin back that nobody has approved.
+
+    Raises:
+        SignatureInvalidError: nobody who is known here signed this.
+        PermissionDeniedError: none of its authors signed it.
+        WorkflowError: it was approved already; a withdrawal takes it off the air.
+    """
+    record = _find(tx, bulletin_id)
+    document = take_back_document(bulletin_id, reason)
+    person = signer_of(tx, signature, document, content=WITHDRAWAL, at=now)
+    if record.state in {BulletinState.APPROVED, BulletinState.LIVE}:
+        msg = f"{bulletin_id} is {record.state}; submit a bulletin of kind withdrawal"
+        raise WorkflowError(msg)
+    if person.name not in record.submission.hands:
+        msg = f"{person.name!r} is none of the authors of {bulletin_id}"
+        raise PermissionDeniedError(msg)
+    tx.set_bulletin_state(bulletin_id, BulletinState.WITHDRAWN)
+    tx.record(Event(now, bulletin_id, "taken-back", person.name, {"reason": reason}))
+    return replace(record, state=BulletinState.WITHDRAWN)
+
+
+def _find(tx: Transaction, bulletin_id: str) -> BulletinRecord:
+    record = tx.bulletin(bulletin_id)
+    if record is None:
+        known = tuple(one.bulletin.bulletin_id for one in tx.bulletins())[-10:]
+        raise UnknownNameError("bulletin", bulletin_id, known=known or ("none yet",))
+    return record
+
+
+def _submission(
+    request: Request,
+    person: Person,
+    hands: tuple[str, ...],
+    warnings: tuple[str, ...],
+    signature: str,
+    now: datetime,
+) -> Submission:
+    return Submission(
+        submitted_by=person.name,
+        submitted_at=now,
+        content_hash=digest(request.document),
+        signature=signature,
+        hands=hands,
+        warnings=warnings,
+    )
+
+
+def _record(
+    tx: Transaction, record: BulletinRecord, what: str, person: Person, now: datetime
+) -> None:
+    detail = {
+        "kind": record.bulletin.kind.value,
+        "content": record.submission.content_hash,
+        "signature": record.submission.signature,
+    }
+    tx.record(Event(now, record.bulletin.bulletin_id, what, person.name, detail))
+
+
+def _signer(tx: Transaction, request: Request, signature: str, now: datetime) -> Person:
+    person = signer_of(tx, signature, request.document, content=SUBMISSION, at=now)
+    if person.name != request.sender:
         msg = f"the bulletin names sender {request.sender!r}, but somebody else signed it"
         raise SignatureInvalidError(msg)
     return person
 
 
+def _known(tx: Transaction, request: Request) -> BulletinRecord | None:
+    """Give what the same document became before.
+
+    Raises:
+        IdentifierReusedError: its name stands for another document.
+    """
+    known = tx.bulletin_of(request.sender, request.identifier)
+    if known is None:
+        return None
+    record, content_hash = known
+    if content_hash != digest(request.document):
+        msg = (
+            f"{request.sender!r} has used identifier {request.identifier!r} for "
+            f"{record.bulletin.bulletin_id} with other content; choose a new one"
+        )
+        raise IdentifierReusedError(msg)
+    return record
+
+
+def _check_duplicate(
+    tx: Transaction,
+    deployment: Deployment,
+    request: Request,
+    bulletin: Bulletin,
+    now: datetime,
+) -> tuple[str, ...]:
+    """Refuse what the same sender has just told the same regions; give warnings of what is alike.
+
+    Updates and withdrawals are never held up, nor is anybody by what somebody else has said.
+
+    Raises:
+        DuplicateError: with the way to say it all the same.
+    """
+    if bulletin.kind.message_type is not MessageType.ALERT:
+        return ()
+    since = now - timedelta(seconds=deployment.country.duplicate_guard_s)
+    language = deployment.country.default_language
+    warnings = []
+    for record in tx.recent_bulletins(bulletin.sender, since=since):
+        other = record.bulletin
+        if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
+            continue
+        if (other.regions, other.texts) == (bulletin.regions, bulletin.texts):
+            if not request.allow_duplicate:
+                msg = (
+                    f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
+                    f'{other.sent.isoformat()}; add "allow_duplicate": true if that is meant'
+                )
+                raise DuplicateError(msg)
+            warnings.append(f"repeats {other.bulletin_id} on purpose")
+        elif _are_alike(other.texts.get(language, ""), bulletin.texts.get(language, "")):
+            warnings.append(f"its text is much like that of {other.bulletin_id}")
+    return tuple(warnings)
+
+
+def _are_alike(one: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, one, other).ratio() >= SIMILAR_RATIO
+
+
 def _bulletin(
-    tx: Transaction, deployment: Deployment, request: Request, person: Person, now: datetime
+    deployment: Deployment,
+    request: Request,
+    person: Person,
+    earlier: tuple[BulletinRecord, ...],
+    *,
+    number: int,
+    now: datetime,
 ) -> Bulletin:
     if request.mode is not None and request.mode != deployment.mode:
         msg = f"the bulletin is for mode {request.mode}, this gateway is in mode {deployment.mode}"
         raise ModeMismatchError(msg)
     class_name = request.alert_class or deployment.country.default_class
-    deployment.alert_class(class_name)
-    check_may_submit(person, alert_class=class_name)
+    check_may_submit(person, use_of(deployment, class_name, request.kind))
     regions = _regions(deployment, request, person)
-    earlier = _check_incident(tx, deployment, request)
     expires = _expires(deployment, request, now)
     texts = _texts(deployment, request, class_name)
-    number = 1 + max((record.bulletin.number for record in earlier), default=0)
     return Bulletin(
         bulletin_id=f"{request.incident_id}/{number}",
         incident_id=request.incident_id,
@@ -146,7 +337,7 @@ def _bulletin(
         references=tuple(
             Reference(record.bulletin.sender, record.bulletin.identifier, record.bulletin.sent)
             for record in earlier
-            if record.decision is not None and record.state is not BulletinState.REJECTED
+            if record.decision is not None and record.decision.plan_hash
         ),
         mode=deployment.mode,
     )
@@ -160,9 +351,7 @@ def _regions(deployment: Deployment, request: Request, person: Person) -> tuple[
     wanted = tuple(dict.fromkeys(request.regions))
     for code in wanted:
         deployment.check_region(code)
-        if not deployment.covers(person.regions, code):
-            msg = f"{person.name!r} may not address region {code}, only {', '.join(person.regions)}"
-            raise PermissionDeniedError(msg)
+    check_regions(deployment, person, wanted)
     return tuple(
         code
         for code in wanted
@@ -243,12 +432,10 @@ def _texts(deployment: Deployment, request: Request, class_name: str) -> dict[st
     if not given:
         msg = "texts: at least one language is needed"
         raise InputError(msg)
-    texts = {language: unicodedata.normalize("NFC", text) for language, text in given.items()}
+    texts = {language: _marked(deployment, language, text) for language, text in given.items()}
     characters_max = deployment.alert_class(class_name).characters_max
     for language, text in texts.items():
-        if language not in deployment.country.languages:
-            raise UnknownNameError("language", language, known=tuple(deployment.country.languages))
-        if not text.strip():
+        if not given[language].strip():
             msg = f"texts.{language}: an empty text tells nobody anything"
             raise InputError(msg)
         _check_plain(language, text)
@@ -265,6 +452,16 @@ def _texts(deployment: Deployment, request: Request, class_name: str) -> dict[st
         raise InputError(msg)
     encode_texts(deployment, class_name, texts)
     return texts
+
+
+def _marked(deployment: Deployment, language: str, text: str) -> str:
+    """Give a text in NFC; that of an exercise begins by saying so."""
+    rules = deployment.country.languages.get(language)
+    if rules is None:
+        raise UnknownNameError("language", language, known=tuple(deployment.country.languages))
+    prefix = rules.exercise_prefix if deployment.mode is Mode.EXERCISE else ""
+    text = unicodedata.normalize("NFC", text)
+    return text if text.startswith(prefix) else prefix + text
 
 
 def _check_plain(language: str, text: str) -> None:
@@ -288,7 +485,15 @@ def _rendered(deployment: Deployment, request: Request, class_name: str) -> Mapp
         raise UnknownNameError("template", name, known=tuple(deployment.templates))
     template = deployment.templates[name]
     characters_max = deployment.alert_class(class_name).characters_max
+    rules = deployment.country.languages
+    is_exercise = deployment.mode is Mode.EXERCISE
     return {
-        language: render(template, slots, language=language, characters_max=characters_max)
+        language: render(
+            template,
+            slots,
+            language=language,
+            characters_max=characters_max
+            - (len(rules[language].exercise_prefix) if is_exercise else 0),
+        )
         for language in template.languages
     }

@@ -1,12 +1,12 @@
 """Planning: from a bulletin to the orders each peer gets. Pure: the same inputs, the same plan."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cbgateway.codec import cbs, dcs
-from cbgateway.domain.broadcast import UPDATE_NUMBER_MAX, Broadcast, Page, SerialNumber
+from cbgateway.domain.broadcast import Broadcast, Page, SerialNumber
 from cbgateway.domain.bulletin import Bulletin, Mode
 from cbgateway.domain.delivery import (
     Channel,
@@ -15,7 +15,7 @@ from cbgateway.domain.delivery import (
     NewDelivery,
     Recipient,
 )
-from cbgateway.domain.errors import EncodeError, NotBroadcastableError
+from cbgateway.domain.errors import EncodeError, ModeMismatchError, NotBroadcastableError
 from cbgateway.domain.orders import (
     Area,
     Order,
@@ -48,13 +48,13 @@ class PlannedOrder:
     recipients: int
 
     def deliver(self, bulletin: Bulletin, *, rank: int, seal: str) -> NewDelivery:
-        """Give the row that commits this order to the outbox."""
+        """Give the row that commits this order to the outbox; what stops is never blocked."""
         return NewDelivery(
             bulletin_id=bulletin.bulletin_id,
             number=bulletin.number,
             lineage=self.lineage,
             language=self.language,
-            rank=rank,
+            rank=0 if self.is_stop else rank,
             serial_number=self.serial_number,
             is_stop=self.is_stop,
             order=self.order,
@@ -141,16 +141,6 @@ def encode_texts(
     return codings
 
 
-def next_serial(current: SerialNumber | None) -> SerialNumber | None:
-    """Give the version after `current`; None when the message needs a new code.
-
-    Spec: TS 23.041 9.4.1.2.1 (update number).
-    """
-    if current is None or current.update_number == UPDATE_NUMBER_MAX:
-        return None
-    return current.updated()
-
-
 def plan(
     deployment: Deployment,
     bulletin: Bulletin,
@@ -158,7 +148,7 @@ def plan(
     content_hash: str,
     serials: Mapping[int, SerialNumber],
     live: Sequence[LiveBroadcast],
-    recipients: Mapping[str, Sequence[Recipient]],
+    recipients: Mapping[str, Iterable[Recipient]],
 ) -> Plan:
     """Work out every order.
 
@@ -168,8 +158,15 @@ def plan(
         content_hash: of the document that was submitted.
         serials: serial number of this version, by message identifier.
         live: what earlier bulletins of the incident have, or may have, on air.
-        recipients: subscribers in the bulletin's regions, by carrier.
+        recipients: subscribers in the bulletin's regions, by carrier; gone through once.
+
+    Raises:
+        ModeMismatchError: the bulletin was made for another mode than the carriers.
+        NotBroadcastableError: a text that no longer goes on air by these rules.
     """
+    if bulletin.mode is not deployment.mode:
+        msg = f"{bulletin.bulletin_id} is for mode {bulletin.mode}, not {deployment.mode}"
+        raise ModeMismatchError(msg)
     codings = encode_texts(deployment, bulletin.alert_class, bulletin.texts)
     broadcasts = tuple(
         Broadcast(
@@ -227,34 +224,47 @@ def _submits(
     deployment: Deployment,
     bulletin: Bulletin,
     carrier: CarrierProfile,
-    recipients: Sequence[Recipient],
+    recipients: Iterable[Recipient],
 ) -> Iterator[PlannedOrder]:
+    """Cut a carrier's list into chunks as it passes by: it may have millions."""
     default = deployment.country.default_language
-    for region in bulletin.regions:
-        inside = [
-            recipient
-            for recipient in recipients
-            if deployment.regions.contains(region, recipient.region)
-        ]
-        lineage = Lineage(carrier.code, bulletin.incident_id, region, Channel.SMS, None)
-        for language, text in bulletin.texts.items():
-            numbers = [
-                recipient.number
-                for recipient in inside
-                if language
-                == (recipient.language if recipient.language in bulletin.texts else default)
-            ]
-            for start in range(0, len(numbers), CHUNK_RECIPIENTS_MAX):
-                order = Submit(
-                    bulletin_id=bulletin.bulletin_id,
-                    alert_class=bulletin.alert_class,
-                    area=_area(deployment, region),
-                    language=language,
-                    text=text,
-                    recipients=tuple(numbers[start : start + CHUNK_RECIPIENTS_MAX]),
-                    expires_at=bulletin.expires,
-                )
-                yield _planned(lineage, language, None, order)
+    chunks: dict[tuple[str, str], list[str]] = {}
+    for recipient in recipients:
+        region = next(
+            code for code in bulletin.regions if deployment.regions.contains(code, recipient.region)
+        )
+        language = recipient.language if recipient.language in bulletin.texts else default
+        if language not in bulletin.texts:
+            continue  # a withdrawal has no text: there is nothing to tell
+        numbers = chunks.setdefault((region, language), [])
+        numbers.append(recipient.number)
+        if len(numbers) == CHUNK_RECIPIENTS_MAX:
+            yield _submit(deployment, bulletin, carrier, region, language, numbers)
+            numbers.clear()
+    for (region, language), numbers in chunks.items():
+        if numbers:
+            yield _submit(deployment, bulletin, carrier, region, language, numbers)
+
+
+def _submit(
+    deployment: Deployment,
+    bulletin: Bulletin,
+    carrier: CarrierProfile,
+    region: str,
+    language: str,
+    numbers: Sequence[str],
+) -> PlannedOrder:
+    lineage = Lineage(carrier.code, bulletin.incident_id, region, Channel.SMS, None)
+    order = Submit(
+        bulletin_id=bulletin.bulletin_id,
+        alert_class=bulletin.alert_class,
+        area=_area(deployment, region),
+        language=language,
+        text=bulletin.texts[language],
+        recipients=tuple(numbers),
+        expires_at=bulletin.expires,
+    )
+    return _planned(lineage, language, None, order)
 
 
 def _stops(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cbgateway.domain.delivery import BulletinRecord, Delivery
-from cbgateway.domain.orders import Outcome
+from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import Transaction
 
 
@@ -41,6 +41,8 @@ def bulletin_report(record: BulletinRecord, deliveries: Iterable[Delivery]) -> d
             for reference in bulletin.references
         ],
         "submitted_by": record.submission.submitted_by,
+        "authors": list(record.submission.hands),
+        "warnings": list(record.submission.warnings),
         "decided_by": None if decision is None else decision.decided_by,
         "decided_at": None if decision is None else decision.decided_at.isoformat(),
         "reason": None if decision is None else decision.reason or None,
@@ -70,7 +72,8 @@ def delivery_report(delivery: Delivery) -> dict[str, Any]:
         "recipients": delivery.recipients,
         "accepted": outcomes[Outcome.ACCEPTED],
         "refused": outcomes[Outcome.REFUSED],
-        "in_doubt": outcomes[Outcome.IN_DOUBT],
+        "in_doubt": outcomes[Outcome.IN_DOUBT] + outcomes[Outcome.IN_DOUBT_TWICE],
+        "second_copies": outcomes[Outcome.RESEND] + outcomes[Outcome.RESENDING],
         "reason": delivery.reason or None,
         "updated_at": delivery.updated_at.isoformat(),
     }

@@ -1,9 +1,9 @@
 """The last look before an order leaves: still approved, unchanged, sealed, in time, in mode."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from cbgateway.domain.bulletin import BulletinState, Mode
+from cbgateway.domain.bulletin import BulletinState
 from cbgateway.domain.delivery import BulletinRecord, Decision, Delivery
 from cbgateway.domain.errors import (
     ExpiredError,
@@ -11,57 +11,84 @@ from cbgateway.domain.errors import (
     SignatureInvalidError,
     WorkflowError,
 )
-from cbgateway.domain.lifecycle import check_may_approve
 from cbgateway.domain.orders import Order, decode_order, order_hash
 from cbgateway.domain.ports import Transaction
-from cbgateway.service.approval import DECISION, approval_document
-from cbgateway.signing.canonical import canonical, digest
-from cbgateway.signing.jws import verify_detached
+from cbgateway.service.approval import approval_document, decider
+from cbgateway.service.deployment import Deployment
+from cbgateway.signing.canonical import digest
+from cbgateway.signing.jws import key_id_in
 from cbgateway.signing.seal import check_seal, open_seal
 
 
-def check_sendable(tx: Transaction, delivery: Delivery, *, mode: Mode, now: datetime) -> Order:
+def is_lapsed(deployment: Deployment, record: BulletinRecord, *, now: datetime) -> bool:
+    """Tell whether an approval has become too old, with nothing of its bulletin sent yet.
+
+    What is never blocked does not lapse.
+    """
+    if record.state is not BulletinState.APPROVED or record.decision is None:
+        return False
+    if deployment.is_urgent(record.bulletin.kind):
+        return False
+    valid = timedelta(seconds=deployment.country.approval_valid_s)
+    return record.decision.decided_at + valid < now
+
+
+def check_sendable(
+    tx: Transaction,
+    deployment: Deployment,
+    record: BulletinRecord,
+    delivery: Delivery,
+    *,
+    now: datetime,
+) -> Order:
     """Give the order of a delivery, once it is sure that it may be sent now.
 
     Raises:
         WorkflowError: its bulletin is not approved.
-        PolicyError: the approver's permissions were taken back, or the modes differ.
+        PolicyError: somebody's permissions were taken back, or the modes differ.
         ExpiredError: its time has passed.
-        SignatureInvalidError: order, plan, approval or seal do not belong together.
+        SignatureInvalidError: order, plan, approval or seal do not belong together, or a key
+            was revoked.
     """
-    record = tx.bulletin(delivery.bulletin_id)
-    if record is None or record.decision is None or record.state is not BulletinState.APPROVED:
-        msg = f"{delivery.bulletin_id} is not approved"
+    decision = record.decision
+    if decision is None or record.state not in {BulletinState.APPROVED, BulletinState.LIVE}:
+        msg = f"{delivery.bulletin_id} is {record.state}, not approved"
         raise WorkflowError(msg)
-    if record.bulletin.mode is not mode:
-        msg = f"{delivery.bulletin_id} was made for mode {record.bulletin.mode}, not {mode}"
+    if record.bulletin.mode is not deployment.mode:
+        msg = f"{delivery.bulletin_id} is for mode {record.bulletin.mode}, not {deployment.mode}"
         raise ModeMismatchError(msg)
     if record.bulletin.expires <= now or delivery.expires_at <= now:
         msg = f"{delivery.bulletin_id} expired at {record.bulletin.expires.isoformat()}"
         raise ExpiredError(msg)
-    _check_approval(tx, record, record.decision)
-    _check_plan(tx, delivery, record.decision)
+    check_authority(tx, deployment, record, decision)
+    _check_plan(tx, delivery, decision)
     order = decode_order(delivery.order)
     check_seal(order, open_seal(delivery.seal, tx.region_keys()))
     return order
 
 
-def _check_approval(tx: Transaction, record: BulletinRecord, decision: Decision) -> None:
-    """Check the approver's signature again, and that the approver still may."""
+def check_authority(
+    tx: Transaction, deployment: Deployment, record: BulletinRecord, decision: Decision
+) -> None:
+    """Check again that those who submitted and approved may, and that their keys still count.
 
-    def lookup(key_id: str) -> bytes | None:
-        person = tx.person_by_key(key_id)
-        return None if person is None else person.public_key
-
-    bulletin = record.bulletin
-    document = approval_document(bulletin.bulletin_id, decision.plan_hash)
-    key_id = verify_detached(decision.signature, canonical(document), lookup, content=DECISION)
-    approver = tx.person_by_key(key_id)
+    Raises:
+        PolicyError: somebody may not, any more.
+        SignatureInvalidError: a signature or its key does not count, any more.
+    """
+    bulletin_id = record.bulletin.bulletin_id
+    document = approval_document(
+        bulletin_id,
+        decision.plan_hash,
+        at=decision.decided_at,
+        confirmation=decision.confirmation,
+    )
+    decider(tx, deployment, record, document, decision.signature, at=decision.decided_at)
+    key = tx.person_key(key_id_in(record.submission.signature))
     submitter = tx.person(record.submission.submitted_by)
-    if approver is None or submitter is None:
-        msg = f"{bulletin.bulletin_id} was approved or submitted by somebody who is not known"
+    if key is None or key.is_revoked or submitter is None or submitter.is_revoked:
+        msg = f"the key that {bulletin_id} was submitted with was revoked"
         raise SignatureInvalidError(msg)
-    check_may_approve(approver, submitted_by=submitter, alert_class=bulletin.alert_class)
 
 
 def _check_plan(tx: Transaction, delivery: Delivery, decision: Decision) -> None:

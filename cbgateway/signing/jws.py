@@ -75,6 +75,20 @@ def verify_detached(token: str, payload: bytes, lookup: KeyLookup, *, content: s
     return key_id
 
 
+def key_id_in(token: str) -> str:
+    """Give the name of the key that a signature says it was made with; checks nothing else.
+
+    Raises:
+        SignatureInvalidError: it has no header that says so.
+    """
+    try:
+        header = json.loads(_octets(_parts(token)[0]))
+        return str(header["kid"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        msg = "the signature's header names no key"
+        raise SignatureInvalidError(msg) from error
+
+
 def _detached_header(content: str) -> dict[str, Any]:
     return {"alg": ALGORITHM, "b64": False, "crit": ["b64"], "typ": content}
 

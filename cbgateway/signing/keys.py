@@ -18,6 +18,17 @@ OTHERS = stat.S_IRWXG | stat.S_IRWXO
 KEY_ID_CHARACTERS = 16  # 96 bits of the thumbprint: no two keys of one gateway share them
 
 
+KNOWN_KEYS = frozenset(
+    bytes.fromhex(octets)
+    for octets in (
+        "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",  # RFC 8032
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",  # RFC 8032
+        "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",  # RFC 8032
+    )
+)
+"""Public keys whose private halves anybody can read."""
+
+
 def key_id_of(public_key: bytes) -> str:
     """Name a public key by the start of its JWK thumbprint.
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 from cbgateway.domain.broadcast import Broadcast
 from cbgateway.domain.bulletin import Bulletin
-from cbgateway.domain.delivery import RegionKey
 from cbgateway.domain.errors import SignatureInvalidError
 from cbgateway.domain.orders import Order, Stop, Submit, WriteReplace
+from cbgateway.domain.people import Key
 from cbgateway.signing.canonical import canonical, encode_base64url
 from cbgateway.signing.jws import sign_compact, verify_compact
 from cbgateway.signing.keys import SigningKey
@@ -69,21 +69,21 @@ def make_seal(
     return sign_compact(canonical(claims), key, content=CONTENT)
 
 
-def open_seal(seal: str, keys: Iterable[RegionKey]) -> Seal:
+def open_seal(seal: str, keys: Iterable[Key]) -> Seal:
     """Check a seal's signature and read what it says.
 
     Raises:
-        SignatureInvalidError: no key of the region that it names made it.
+        SignatureInvalidError: no key of the region that it names made it, or a revoked one did.
     """
-    by_id = {key.key_id: key for key in keys}
+    by_id = {key.key_id: key for key in keys if not key.is_revoked}
 
     def lookup(key_id: str) -> bytes | None:
         return by_id[key_id].public_key if key_id in by_id else None
 
     payload, key_id = verify_compact(seal, lookup, content=CONTENT)
     claims = json.loads(payload)
-    if claims["region"] != by_id[key_id].region:
-        msg = f"key {key_id} belongs to region {by_id[key_id].region}, not {claims['region']}"
+    if claims["region"] != by_id[key_id].holder:
+        msg = f"key {key_id} belongs to region {by_id[key_id].holder}, not {claims['region']}"
         raise SignatureInvalidError(msg)
     return Seal(
         bulletin_id=claims["bulletin"],

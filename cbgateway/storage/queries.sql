@@ -1,32 +1,48 @@
 -- Every statement that the store runs, by name. `-- name: what` opens one; the line below says why.
 
--- Terms like state IN ('ready', 'intent', 'in_doubt') repeat the condition of the index
--- delivery_open, so that SQLite may use it.
+-- Terms like state IN ('ready', 'intent', 'in_doubt') repeat the condition of a partial index,
+-- so that SQLite may use it.
 
--- name: add_person
-INSERT INTO person (name, key_id, public_key, may_submit, may_approve, regions, classes, is_revoked)
-VALUES (:name, :key_id, :public_key, :may_submit, :may_approve, :regions, :classes, :is_revoked);
+-- name: put_person
+INSERT INTO person (name, may_submit, may_approve, permission, owner, is_revoked)
+VALUES (:name, :may_submit, :may_approve, :permission, :owner, :is_revoked)
+ON CONFLICT (name) DO UPDATE SET
+  may_submit = excluded.may_submit, may_approve = excluded.may_approve,
+  permission = excluded.permission, owner = excluded.owner, is_revoked = excluded.is_revoked;
 
 -- name: person
-SELECT name, key_id, public_key, may_submit, may_approve, regions, classes, is_revoked
-FROM person WHERE name = :name;
-
--- name: person_by_key
-SELECT name, key_id, public_key, may_submit, may_approve, regions, classes, is_revoked
-FROM person WHERE key_id = :key_id;
+SELECT * FROM person WHERE name = :name;
 
 -- name: people
-SELECT name, key_id, public_key, may_submit, may_approve, regions, classes, is_revoked
-FROM person ORDER BY name;
+SELECT * FROM person ORDER BY name;
 
--- name: revoke_person
-UPDATE person SET is_revoked = 1 WHERE name = :name;
+-- name: put_person_key
+INSERT INTO person_key (key_id, holder, public_key, since_ms, until_ms, is_revoked)
+VALUES (:key_id, :holder, :public_key, :since_ms, :until_ms, :is_revoked)
+ON CONFLICT (key_id) DO UPDATE SET
+  until_ms = excluded.until_ms, is_revoked = excluded.is_revoked;
 
--- name: add_region_key
-INSERT INTO region_key (key_id, region, public_key) VALUES (:key_id, :region, :public_key);
+-- name: person_key
+SELECT * FROM person_key WHERE key_id = :key_id;
+
+-- name: person_keys
+SELECT * FROM person_key WHERE :name IS NULL OR holder = :name ORDER BY holder, since_ms, key_id;
+
+-- name: put_region_key
+INSERT INTO region_key (key_id, holder, public_key, since_ms, until_ms, is_revoked)
+VALUES (:key_id, :holder, :public_key, :since_ms, :until_ms, :is_revoked)
+ON CONFLICT (key_id) DO UPDATE SET
+  until_ms = excluded.until_ms, is_revoked = excluded.is_revoked;
 
 -- name: region_keys
-SELECT region, key_id, public_key FROM region_key ORDER BY region, key_id;
+SELECT * FROM region_key ORDER BY holder, since_ms, key_id;
+
+-- name: counter
+SELECT value FROM counter WHERE name = :name;
+
+-- name: bump
+INSERT INTO counter (name, value) VALUES (:name, 1)
+ON CONFLICT (name) DO UPDATE SET value = value + 1;
 
 -- name: add_incident
 INSERT INTO incident (incident_id, carrier, services, started_ms, state)
@@ -44,31 +60,66 @@ UPDATE incident SET state = :state WHERE incident_id = :incident_id;
 
 -- name: add_bulletin
 INSERT INTO bulletin
-  (bulletin_id, incident_id, number, sender, identifier, state, document, submission)
+  (bulletin_id, incident_id, number, state, document, submission, submitted_by, submitted_ms,
+   expires_ms)
 VALUES
-  (:bulletin_id, :incident_id, :number, :sender, :identifier, :state, :document, :submission);
+  (:bulletin_id, :incident_id, :number, :state, :document, :submission, :submitted_by,
+   :submitted_ms, :expires_ms);
+
+-- name: revise_bulletin
+UPDATE bulletin SET
+  document = :document, submission = :submission, submitted_by = :submitted_by,
+  submitted_ms = :submitted_ms, expires_ms = :expires_ms,
+  decision = NULL, decided_by = NULL, decided_ms = NULL, plan = NULL
+WHERE bulletin_id = :bulletin_id;
+
+-- name: add_revision
+INSERT INTO revision (sender, identifier, bulletin_id, content_hash)
+VALUES (:sender, :identifier, :bulletin_id, :content_hash);
 
 -- name: bulletin
 SELECT document, state, submission, decision FROM bulletin WHERE bulletin_id = :bulletin_id;
 
 -- name: bulletin_of
-SELECT document, state, submission, decision
-FROM bulletin WHERE sender = :sender AND identifier = :identifier;
+SELECT b.document, b.state, b.submission, b.decision, r.content_hash
+FROM revision AS r JOIN bulletin AS b USING (bulletin_id)
+WHERE r.sender = :sender AND r.identifier = :identifier;
 
 -- name: bulletins
 SELECT document, state, submission, decision
 FROM bulletin WHERE :incident_id IS NULL OR incident_id = :incident_id
 ORDER BY incident_id, number;
 
+-- name: recent_bulletins
+SELECT document, state, submission, decision
+FROM bulletin WHERE submitted_by = :sender AND submitted_ms >= :since_ms
+ORDER BY submitted_ms DESC;
+
+-- name: ended_bulletins
+SELECT document, state, submission, decision FROM bulletin
+WHERE state IN ('pending', 'returned', 'approved', 'live') AND expires_ms <= :at_ms;
+
+-- name: undispatched_bulletins
+-- approved, and nothing of it has left or may have
+SELECT document, state, submission, decision FROM bulletin AS b
+WHERE state IN ('pending', 'returned', 'approved', 'live') AND state = 'approved'
+  AND decided_ms < :before_ms
+  AND NOT EXISTS (
+    SELECT 1 FROM delivery AS d WHERE d.bulletin_id = b.bulletin_id AND d.state = 'intent');
+
+-- name: bulletin_state
+SELECT state FROM bulletin WHERE bulletin_id = :bulletin_id;
+
 -- name: set_bulletin_state
 UPDATE bulletin SET state = :state WHERE bulletin_id = :bulletin_id;
 
 -- name: decide
-UPDATE bulletin SET state = :state, decision = :decision
-WHERE bulletin_id = :bulletin_id AND decision IS NULL;
+UPDATE bulletin SET
+  state = :state, decision = :decision, decided_by = :decided_by, decided_ms = :decided_ms
+WHERE bulletin_id = :bulletin_id;
 
 -- name: put_plan
-UPDATE bulletin SET plan = :plan WHERE bulletin_id = :bulletin_id AND plan IS NULL;
+UPDATE bulletin SET plan = :plan WHERE bulletin_id = :bulletin_id;
 
 -- name: plan
 SELECT plan FROM bulletin WHERE bulletin_id = :bulletin_id;
@@ -79,13 +130,13 @@ SELECT message_code, update_number FROM serial_number
 WHERE incident_id = :incident_id AND message_identifier = :message_identifier AND scope = :scope
 ORDER BY used_ms DESC, rowid DESC LIMIT 1;
 
--- name: last_message_code
+-- name: last_serial_number
 -- codes are given out in turn, so that the one used longest ago comes next
-SELECT message_code FROM serial_number
-WHERE message_identifier = :message_identifier AND scope = :scope
+SELECT message_code, update_number FROM serial_number
+WHERE message_identifier = :message_identifier AND scope = :scope AND update_number = 0
 ORDER BY rowid DESC LIMIT 1;
 
--- name: message_code_used
+-- name: code_used
 SELECT max(used_ms) FROM serial_number
 WHERE message_identifier = :message_identifier AND scope = :scope
   AND message_code = :message_code;
@@ -97,14 +148,20 @@ VALUES
   (:message_identifier, :scope, :message_code, :update_number, :incident_id, :used_ms);
 
 -- name: tokens
-SELECT tokens, updated_s
-FROM budget WHERE region = :region AND alert_class = :alert_class;
+SELECT tokens, updated_s FROM budget
+WHERE region = :region AND alert_class = :alert_class AND sender = :sender;
 
 -- name: put_tokens
-INSERT INTO budget (region, alert_class, tokens, updated_s)
-VALUES (:region, :alert_class, :tokens, :updated_s)
-ON CONFLICT (region, alert_class) DO UPDATE SET
+INSERT INTO budget (region, alert_class, sender, tokens, updated_s)
+VALUES (:region, :alert_class, :sender, :tokens, :updated_s)
+ON CONFLICT (region, alert_class, sender) DO UPDATE SET
   tokens = excluded.tokens, updated_s = excluded.updated_s;
+
+-- name: spent
+SELECT 1 FROM spent WHERE bulletin_id = :bulletin_id AND region = :region;
+
+-- name: put_spent
+INSERT INTO spent (bulletin_id, region) VALUES (:bulletin_id, :region);
 
 -- name: remove_recipient
 DELETE FROM recipient WHERE carrier = :carrier AND number = :number;
@@ -123,96 +180,122 @@ SELECT carrier, region, count(*) FROM recipient GROUP BY carrier, region;
 -- name: add_delivery
 INSERT INTO delivery
   (bulletin_id, incident_id, number, peer_id, region, channel, message_identifier, serial_number,
-   language, rank, is_stop, order_document, seal, recipients, expires_ms, state, updated_ms)
+   language, rank, is_stop, order_document, seal, recipients, expires_ms, state, due_ms, updated_ms)
 VALUES
   (:bulletin_id, :incident_id, :number, :peer_id, :region, :channel, :message_identifier,
    :serial_number, :language, :rank, :is_stop, :order_document, :seal, :recipients, :expires_ms,
-   'ready', :updated_ms);
+   'ready', :at_ms, :at_ms);
 
--- name: supersede
--- what never left, or never was answered, gives way to the newer bulletin
+-- name: alias
+-- what we call this message at this peer in this area, whatever its version
+SELECT alias FROM delivery
+WHERE incident_id = :incident_id AND peer_id = :peer_id AND region = :region
+  AND message_identifier = :message_identifier AND serial_number & 65520 = :serial_number & 65520
+  AND alias > 0
+LIMIT 1;
+
+-- name: set_alias
+UPDATE delivery SET alias = :alias WHERE delivery_id = :delivery_id;
+
+-- name: delivery
+SELECT * FROM delivery WHERE delivery_id = :delivery_id;
+
+-- name: unfinished
+-- what a newer bulletin takes the place of, unless it is under way at this moment
 SELECT * FROM delivery
-WHERE incident_id = :incident_id AND number < :before_number AND is_stop = 0
-  AND (state = 'ready' OR state = 'in_doubt' AND channel = 'broadcast');
+WHERE incident_id = :incident_id AND (:before_number IS NULL OR number < :before_number)
+  AND is_stop = 0 AND state IN ('ready', 'in_doubt')
+ORDER BY delivery_id;
 
 -- name: live_broadcasts
--- the newest version per peer, region and message identifier that was not stopped since
-SELECT peer_id, region, message_identifier, serial_number, language FROM delivery AS d
+-- the newest version of each message that has left, may have, or is about to
+SELECT peer_id, region, message_identifier, max(delivery_id), serial_number, language
+FROM delivery
 WHERE incident_id = :incident_id AND channel = 'broadcast' AND is_stop = 0
-  AND state IN ('ready', 'intent', 'acked', 'in_doubt')
-  AND NOT EXISTS (
-    SELECT 1 FROM delivery AS later
-    WHERE later.incident_id = d.incident_id AND later.peer_id = d.peer_id
-      AND later.region = d.region AND later.channel = d.channel
-      AND later.message_identifier = d.message_identifier
-      AND later.delivery_id > d.delivery_id
-      AND (later.is_stop = 1 OR later.state IN ('ready', 'intent', 'acked', 'in_doubt')))
-ORDER BY peer_id, region, message_identifier;
+  AND (is_on_air = 1 OR state IN ('ready', 'intent'))
+GROUP BY peer_id, region, message_identifier, serial_number & 65520
+ORDER BY peer_id, region, message_identifier, serial_number & 65520;
 
 -- name: due
--- the next delivery of each lineage: highest class first, then bulletins in order; a lineage with
--- something in flight waits; a broadcast in doubt is sent again, short messages are not
-SELECT * FROM (
-  SELECT *, row_number() OVER (
-    PARTITION BY incident_id, region, channel, message_identifier
-    ORDER BY number, is_stop DESC, delivery_id) AS place
-  FROM delivery AS d INDEXED BY delivery_open
-  WHERE peer_id = :peer_id AND not_before_ms <= :at_ms
-    AND state IN ('ready', 'intent', 'in_doubt')
-    AND (state = 'ready' OR state = 'in_doubt' AND channel = 'broadcast')
-    AND expires_ms > :at_ms
-    AND NOT EXISTS (
-      SELECT 1 FROM delivery AS busy INDEXED BY delivery_open
-      WHERE busy.peer_id = d.peer_id
-        AND busy.state IN ('ready', 'intent', 'in_doubt') AND busy.state = 'intent'
-        AND busy.incident_id = d.incident_id AND busy.region = d.region
-        AND busy.channel = d.channel AND busy.message_identifier IS d.message_identifier))
-WHERE place = 1
-ORDER BY rank, channel, number, delivery_id LIMIT :limit;
+-- One bulletin of an incident is under way at a peer at a time, and one order of a lineage; what is
+-- never blocked waits for neither, but for its own kind.
+SELECT * FROM delivery AS d INDEXED BY delivery_due
+WHERE peer_id = :peer_id AND due_ms IS NOT NULL AND due_ms <= :at_ms AND expires_ms > :at_ms
+  AND rank <= :rank_max AND (:with_sms OR channel = 'broadcast')
+  AND NOT EXISTS (
+    SELECT 1 FROM delivery AS busy INDEXED BY delivery_flight
+    WHERE busy.peer_id = d.peer_id AND busy.incident_id = d.incident_id AND busy.state = 'intent'
+      AND (busy.number <> d.number AND d.rank > 0
+        OR busy.number = d.number AND busy.region = d.region AND busy.channel = d.channel
+          AND busy.message_identifier IS d.message_identifier))
+ORDER BY rank, delivery_id LIMIT :limit;
+
+-- name: more_urgent_sms
+SELECT 1 FROM delivery INDEXED BY delivery_due
+WHERE peer_id = :peer_id AND due_ms IS NOT NULL AND due_ms <= :at_ms AND expires_ms > :at_ms
+  AND rank < :rank AND channel = 'sms'
+LIMIT 1;
 
 -- name: delivery_state
 SELECT state FROM delivery WHERE delivery_id = :delivery_id;
 
 -- name: settle
 UPDATE delivery SET
-  state = :state, reason = :reason, updated_ms = :at_ms,
-  attempts = attempts + (:state = 'intent'),
+  state = :state, reason = :reason, updated_ms = :at_ms, due_ms = :due_ms,
+  attempts = attempts + (:state = 'intent' AND state <> 'intent'),
   peer_reference = coalesce(:peer_reference, peer_reference),
   outcomes = coalesce(:outcomes, outcomes),
-  not_before_ms = coalesce(:not_before_ms, not_before_ms)
+  is_on_air = coalesce(:is_on_air, is_on_air)
 WHERE delivery_id = :delivery_id;
+
+-- name: off_air
+UPDATE delivery SET is_on_air = 0
+WHERE is_on_air = 1 AND peer_id = :peer_id AND incident_id = :incident_id AND region = :region
+  AND message_identifier = :message_identifier AND serial_number & 65520 = :serial_number & 65520
+  AND (:before_id IS NULL OR delivery_id < :before_id);
+
+-- name: handle
+SELECT peer_reference, alias, state FROM delivery
+WHERE is_on_air = 1 AND peer_id = :peer_id AND incident_id = :incident_id AND region = :region
+  AND message_identifier = :message_identifier AND serial_number & 65520 = :serial_number & 65520
+  AND delivery_id <= :delivery_id
+ORDER BY delivery_id DESC;
 
 -- name: deliveries
 SELECT * FROM delivery WHERE :bulletin_id IS NULL OR bulletin_id = :bulletin_id
 ORDER BY delivery_id;
 
 -- name: in_state
-SELECT * FROM delivery
+SELECT * FROM delivery INDEXED BY delivery_open
 WHERE state IN ('ready', 'intent', 'in_doubt') AND state = :state ORDER BY delivery_id;
 
+-- name: in_flight
+SELECT * FROM delivery INDEXED BY delivery_flight WHERE state = 'intent' ORDER BY delivery_id;
+
+-- name: count_open
+SELECT peer_id, state, count(*) FROM delivery INDEXED BY delivery_open
+WHERE state IN ('ready', 'intent', 'in_doubt') GROUP BY peer_id, state;
+
 -- name: past_expiry
-SELECT * FROM delivery
+SELECT * FROM delivery INDEXED BY delivery_open
 WHERE state IN ('ready', 'intent', 'in_doubt') AND expires_ms <= :at_ms
-  AND (state = 'ready' OR state = 'in_doubt' AND channel = 'broadcast')
+  AND (state = 'ready' OR state = 'in_doubt' AND due_ms IS NOT NULL)
 ORDER BY delivery_id;
 
--- name: peer_reference
--- what the peer calls the version that is on air, unless it was stopped since
-SELECT d.peer_reference FROM delivery AS d
-WHERE d.peer_id = :peer_id AND d.incident_id = :incident_id AND d.region = :region
-  AND d.channel = 'broadcast' AND d.message_identifier = :message_identifier
-  AND d.delivery_id < :delivery_id AND d.is_stop = 0 AND d.state = 'acked'
-  AND NOT EXISTS (
-    SELECT 1 FROM delivery AS stop
-    WHERE stop.peer_id = d.peer_id AND stop.incident_id = d.incident_id
-      AND stop.region = d.region AND stop.message_identifier = d.message_identifier
-      AND stop.is_stop = 1 AND stop.state = 'acked' AND stop.delivery_id > d.delivery_id)
-ORDER BY d.delivery_id DESC LIMIT 1;
+-- name: add_audit
+INSERT INTO audit (leaf_index, subject, entry) VALUES (:leaf_index, :subject, :entry);
 
--- name: record
-INSERT INTO event (at_ms, subject, what, actor, detail)
-VALUES (:at_ms, :subject, :what, :actor, :detail);
+-- name: add_audit_node
+INSERT INTO audit_node (level, node_index, hash) VALUES (:level, :node_index, :hash);
 
--- name: events
-SELECT at_ms, subject, what, actor, detail
-FROM event WHERE :subject IS NULL OR subject = :subject ORDER BY event_id;
+-- name: audit_node
+SELECT hash FROM audit_node WHERE level = :level AND node_index = :node_index;
+
+-- name: audit_size
+SELECT coalesce(max(leaf_index) + 1, 0) FROM audit;
+
+-- name: audit_entries
+SELECT entry FROM audit WHERE leaf_index >= :start AND leaf_index < :end ORDER BY leaf_index;
+
+-- name: audit_of_subject
+SELECT entry FROM audit WHERE :subject IS NULL OR subject = :subject ORDER BY leaf_index;

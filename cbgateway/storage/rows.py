@@ -6,17 +6,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinKind, BulletinState, Mode, Person, Reference
+from cbgateway.domain.bulletin import Bulletin, BulletinKind, BulletinState, Mode, Reference
 from cbgateway.domain.delivery import (
     BulletinRecord,
     Channel,
     Decision,
     Delivery,
+    Event,
     Lineage,
     Submission,
 )
 from cbgateway.domain.incident import Incident, IncidentState, Service
 from cbgateway.domain.lifecycle import DeliveryState
+from cbgateway.domain.people import Key, Permission, Person, Severity
 
 FORMAT = 1  # of the JSON documents in bulletin rows
 
@@ -36,16 +38,44 @@ def dump(document: Mapping[str, Any]) -> str:
     return json.dumps({"format": FORMAT, **document}, ensure_ascii=False)
 
 
+def permission_document(permission: Permission) -> dict[str, Any]:
+    """Give a permission as it is kept."""
+    return {
+        "regions": permission.regions,
+        "classes": permission.classes,
+        "channels": permission.channels,
+        "severity_max": permission.severity_max,
+        "kinds": permission.kinds,
+    }
+
+
 def person_of(row: dict[str, Any]) -> Person:
     """Read a person."""
+    permission = json.loads(row["permission"])
     return Person(
         name=row["name"],
-        key_id=row["key_id"],
-        public_key=row["public_key"],
         may_submit=bool(row["may_submit"]),
         may_approve=bool(row["may_approve"]),
-        regions=tuple(json.loads(row["regions"])),
-        classes=tuple(json.loads(row["classes"])),
+        permission=Permission(
+            regions=tuple(permission["regions"]),
+            classes=tuple(permission["classes"]),
+            channels=tuple(map(Channel, permission["channels"])),
+            severity_max=Severity(permission["severity_max"]),
+            kinds=tuple(map(BulletinKind, permission["kinds"])),
+        ),
+        owner=row["owner"],
+        is_revoked=bool(row["is_revoked"]),
+    )
+
+
+def key_of(row: dict[str, Any]) -> Key:
+    """Read the public half of a key."""
+    return Key(
+        key_id=row["key_id"],
+        holder=row["holder"],
+        public_key=row["public_key"],
+        since=moment(row["since_ms"]),
+        until=None if row["until_ms"] is None else moment(row["until_ms"]),
         is_revoked=bool(row["is_revoked"]),
     )
 
@@ -59,6 +89,18 @@ def incident_of(row: dict[str, Any]) -> Incident:
         started_at=moment(row["started_ms"]),
         state=IncidentState(row["state"]),
     )
+
+
+def submission_document(submission: Submission) -> dict[str, Any]:
+    """Give a submission as it is kept."""
+    return {
+        "submitted_by": submission.submitted_by,
+        "submitted_ms": milliseconds(submission.submitted_at),
+        "content_hash": submission.content_hash,
+        "signature": submission.signature,
+        "hands": submission.hands,
+        "warnings": submission.warnings,
+    }
 
 
 def bulletin_document(bulletin: Bulletin) -> dict[str, Any]:
@@ -119,6 +161,8 @@ def record_of(row: dict[str, Any]) -> BulletinRecord:
             submitted_at=moment(submission["submitted_ms"]),
             content_hash=submission["content_hash"],
             signature=submission["signature"],
+            hands=tuple(submission["hands"]),
+            warnings=tuple(submission["warnings"]),
         ),
         decision=None
         if decision is None
@@ -128,6 +172,7 @@ def record_of(row: dict[str, Any]) -> BulletinRecord:
             plan_hash=decision["plan_hash"],
             signature=decision["signature"],
             reason=decision["reason"],
+            confirmation=decision["confirmation"],
         ),
     )
 
@@ -148,6 +193,7 @@ def delivery_of(row: dict[str, Any]) -> Delivery:
         ),
         language=row["language"],
         serial_number=None if serial is None else SerialNumber.from_int(serial),
+        rank=row["rank"],
         is_stop=bool(row["is_stop"]),
         order=row["order_document"],
         seal=row["seal"],
@@ -157,6 +203,32 @@ def delivery_of(row: dict[str, Any]) -> Delivery:
         attempts=row["attempts"],
         outcomes=row["outcomes"],
         peer_reference=row["peer_reference"],
+        alias=row["alias"],
+        is_on_air=bool(row["is_on_air"]),
         reason=row["reason"],
         updated_at=moment(row["updated_ms"]),
+    )
+
+
+def event_document(event: Event) -> dict[str, Any]:
+    """Give an event as it stands in the audit log."""
+    return {
+        "format": FORMAT,
+        "at_ms": milliseconds(event.at),
+        "subject": event.subject,
+        "what": event.what,
+        "actor": event.actor,
+        "detail": dict(event.detail),
+    }
+
+
+def event_of(entry: bytes) -> Event:
+    """Read an event."""
+    document = json.loads(entry)
+    return Event(
+        at=moment(document["at_ms"]),
+        subject=document["subject"],
+        what=document["what"],
+        actor=document["actor"],
+        detail=document["detail"],
     )

@@ -5,21 +5,37 @@ CREATE TABLE meta (
   value TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- How often something has changed that others rely on: permissions and keys, recipient lists.
+CREATE TABLE counter (
+  name  TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE person (
   name        TEXT PRIMARY KEY,
-  key_id      TEXT NOT NULL UNIQUE,
-  public_key  BLOB NOT NULL,
   may_submit  INTEGER NOT NULL,
   may_approve INTEGER NOT NULL,
-  regions     TEXT NOT NULL,     -- JSON array of region codes
-  classes     TEXT NOT NULL,     -- JSON array of alert classes
+  permission  TEXT NOT NULL,     -- regions, classes, channels, severity_max, kinds
+  owner       TEXT NOT NULL,     -- of a machine: who answers for its key
   is_revoked  INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE person_key (
+  key_id     TEXT PRIMARY KEY,
+  holder     TEXT NOT NULL REFERENCES person,
+  public_key BLOB NOT NULL UNIQUE,  -- two people never share a key
+  since_ms   INTEGER NOT NULL,
+  until_ms   INTEGER,
+  is_revoked INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE region_key (
   key_id     TEXT PRIMARY KEY,
-  region     TEXT NOT NULL,
-  public_key BLOB NOT NULL
+  holder     TEXT NOT NULL,         -- the region
+  public_key BLOB NOT NULL,
+  since_ms   INTEGER NOT NULL,
+  until_ms   INTEGER,
+  is_revoked INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE incident (
@@ -31,18 +47,36 @@ CREATE TABLE incident (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE bulletin (
-  bulletin_id TEXT PRIMARY KEY,  -- incident_id/number
-  incident_id TEXT NOT NULL REFERENCES incident,
-  number      INTEGER NOT NULL,
-  sender      TEXT NOT NULL,
-  identifier  TEXT NOT NULL,
-  state       TEXT NOT NULL,
-  document    TEXT NOT NULL,     -- the bulletin; never changed
-  submission  TEXT NOT NULL,     -- who, when, content hash, signature; never changed
-  decision    TEXT,              -- who, when, plan hash, signature, reason; written once
-  plan        TEXT,              -- what was approved; written once
+  bulletin_id  TEXT PRIMARY KEY, -- incident_id/number
+  incident_id  TEXT NOT NULL REFERENCES incident,
+  number       INTEGER NOT NULL,
+  state        TEXT NOT NULL,
+  document     TEXT NOT NULL,    -- the bulletin; changed only while it is a draft or returned
+  submission   TEXT NOT NULL,    -- who, when, content hash, signature, hands
+  submitted_by TEXT NOT NULL,
+  submitted_ms INTEGER NOT NULL,
+  expires_ms   INTEGER NOT NULL,
+  decision     TEXT,             -- who, when, plan hash, signature, reason
+  decided_by   TEXT,
+  decided_ms   INTEGER,
+  plan         TEXT,             -- what was approved
   UNIQUE (incident_id, number),
-  UNIQUE (sender, identifier)    -- an identifier names one bulletin for ever
+  CHECK (state NOT IN ('approved', 'live') OR decided_by <> submitted_by AND plan IS NOT NULL)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX bulletin_open ON bulletin (expires_ms)
+  WHERE state IN ('pending', 'returned', 'approved', 'live');
+CREATE INDEX bulletin_by_sender ON bulletin (submitted_by, submitted_ms);
+CREATE TRIGGER bulletin_is_immutable BEFORE UPDATE OF document ON bulletin
+  WHEN old.state NOT IN ('draft', 'returned')
+  BEGIN SELECT raise(ABORT, 'a bulletin that was submitted is never changed'); END;
+
+-- Every signed document that ever came in; an identifier names one document for ever.
+CREATE TABLE revision (
+  sender       TEXT NOT NULL,
+  identifier   TEXT NOT NULL,
+  bulletin_id  TEXT NOT NULL REFERENCES bulletin,
+  content_hash TEXT NOT NULL,
+  PRIMARY KEY (sender, identifier)
 ) STRICT, WITHOUT ROWID;
 
 -- One row per version of a message; (message_identifier, scope, code, update) is what phones
@@ -61,11 +95,19 @@ CREATE INDEX serial_number_by_code
   ON serial_number (message_identifier, scope, message_code, used_ms);
 
 CREATE TABLE budget (
-  region         TEXT NOT NULL,
-  alert_class    TEXT NOT NULL,
-  tokens         REAL NOT NULL,
-  updated_s      REAL NOT NULL,
-  PRIMARY KEY (region, alert_class)
+  region      TEXT NOT NULL,
+  alert_class TEXT NOT NULL,
+  sender      TEXT NOT NULL,     -- empty: what all senders share
+  tokens      REAL NOT NULL,
+  updated_s   REAL NOT NULL,
+  PRIMARY KEY (region, alert_class, sender)
+) STRICT, WITHOUT ROWID;
+
+-- Which bulletins have taken their token; the first order that leaves takes it.
+CREATE TABLE spent (
+  bulletin_id TEXT NOT NULL REFERENCES bulletin,
+  region      TEXT NOT NULL,
+  PRIMARY KEY (bulletin_id, region)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE recipient (
@@ -88,34 +130,46 @@ CREATE TABLE delivery (
   message_identifier INTEGER,
   serial_number      INTEGER,
   language           TEXT NOT NULL,
-  rank               INTEGER NOT NULL,
+  rank               INTEGER NOT NULL,           -- 0 for what is never blocked
   is_stop            INTEGER NOT NULL,
   order_document     TEXT NOT NULL,
   seal               TEXT NOT NULL,
   recipients         INTEGER NOT NULL,
   expires_ms         INTEGER NOT NULL,
   state              TEXT NOT NULL,
+  due_ms             INTEGER,                    -- when to look at it again; NULL for never
   attempts           INTEGER NOT NULL DEFAULT 0,
-  not_before_ms      INTEGER NOT NULL DEFAULT 0,
   outcomes           BLOB NOT NULL DEFAULT x'',
   peer_reference     TEXT NOT NULL DEFAULT '',
+  alias              INTEGER NOT NULL DEFAULT 0, -- what we call a broadcast at its peer
+  is_on_air          INTEGER NOT NULL DEFAULT 0, -- may have left, not stopped or replaced since
   reason             TEXT NOT NULL DEFAULT '',
   updated_ms         INTEGER NOT NULL
 ) STRICT;
 -- Open work stays small whatever the history: these indexes hold nothing that has ended.
-CREATE INDEX delivery_open ON delivery (state, peer_id, not_before_ms)
+CREATE INDEX delivery_due ON delivery (peer_id, rank, delivery_id) WHERE due_ms IS NOT NULL;
+CREATE INDEX delivery_flight ON delivery (peer_id, incident_id) WHERE state = 'intent';
+CREATE INDEX delivery_open ON delivery (expires_ms)
   WHERE state IN ('ready', 'intent', 'in_doubt');
+CREATE INDEX delivery_on_air ON delivery (peer_id, incident_id, region, message_identifier)
+  WHERE is_on_air = 1;
 CREATE INDEX delivery_by_bulletin ON delivery (bulletin_id);
-CREATE INDEX delivery_by_lineage
-  ON delivery (peer_id, incident_id, region, channel, message_identifier, number);
 CREATE INDEX delivery_by_incident ON delivery (incident_id, number);
 
-CREATE TABLE event (
-  event_id INTEGER PRIMARY KEY,
-  at_ms    INTEGER NOT NULL,
-  subject  TEXT NOT NULL,
-  what     TEXT NOT NULL,
-  actor    TEXT NOT NULL,
-  detail   TEXT NOT NULL
+-- The audit log: a leaf for every fact, written with it, and the complete subtrees above.
+CREATE TABLE audit (
+  leaf_index INTEGER PRIMARY KEY,
+  subject    TEXT NOT NULL,
+  entry      BLOB NOT NULL
 ) STRICT;
-CREATE INDEX event_by_subject ON event (subject);
+CREATE INDEX audit_by_subject ON audit (subject);
+CREATE TABLE audit_node (
+  level      INTEGER NOT NULL,
+  node_index INTEGER NOT NULL,
+  hash       BLOB NOT NULL,
+  PRIMARY KEY (level, node_index)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+  BEGIN SELECT raise(ABORT, 'history is never changed'); END;
+CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
+  BEGIN SELECT raise(ABORT, 'history is never deleted'); END;

@@ -7,9 +7,9 @@ A connection whose durability settings do not read back as asked is refused.
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -18,27 +18,21 @@ from typing import Any, Generic, Self, TypeVar
 import apsw
 
 from cbgateway.domain.bulletin import Mode
-from cbgateway.domain.errors import ModeMismatchError, StoreError
+from cbgateway.domain.errors import (
+    DiskFullError,
+    ModeMismatchError,
+    StoreError,
+    StoreFailedError,
+)
 from cbgateway.domain.ports import Transaction
+from cbgateway.storage.connection import connect, transaction
 from cbgateway.storage.rows import milliseconds
 from cbgateway.storage.transaction import SqliteTransaction
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x63626777  # "cbgw": tells our files from other SQLite files
-SQLITE_VERSION_MIN = 3_051_003  # the first with the fix for the WAL-reset race
-SYNCHRONOUS_FULL = 2
-BUSY_TIMEOUT_MS = 10_000  # another process holds the write lock for one commit, not for seconds
-DISK_ERRORS = (
-    apsw.BusyError,
-    apsw.CantOpenError,
-    apsw.CorruptError,
-    apsw.FullError,
-    apsw.IOError,
-    apsw.NotADBError,
-)
-"""What the world does to a database, unlike a statement that is wrong."""
 GROUP_MAX = 256  # commits joined into one; bounds the wait of the first among them
 QUEUE_MAX = 4096  # work waiting for the writer; beyond it callers wait
 
@@ -49,21 +43,50 @@ class SqliteStore:
     Attributes:
         mode: what the database is for; fixed when it was made.
         country: code of the country profile that it was made for.
+        meta: what was fixed when it was made.
+        on_full: makes room on a full disk; True when it is worth trying again.
     """
 
-    def __init__(self, path: Path, connection: apsw.Connection, meta: dict[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connection: apsw.Connection,
+        meta: dict[str, str],
+        *,
+        vfs: str | None = None,
+    ) -> None:
         self.path = path
         self.mode = Mode(meta["mode"])
         self.country = meta["country"]
+        self.meta = meta
+        self.on_full: Callable[[], bool] = lambda: False
+        self._vfs = vfs
         self._connection = connection
         self._lock = threading.Lock()
-        self._watch = _connect(path)
+        self._watch = connect(path, vfs=vfs)
         self._seen = self._data_version()
         self._writer: _Writer | None = None
 
     @classmethod
-    def create(cls, path: Path, *, mode: Mode, country: str, at: datetime) -> Self:
+    def create(
+        cls,
+        path: Path,
+        *,
+        mode: Mode,
+        country: str,
+        at: datetime,
+        facts: Mapping[str, str] | None = None,
+        vfs: str | None = None,
+    ) -> Self:
         """Make a new database.
+
+        Args:
+            path: a file that is not there yet.
+            mode: what it is for.
+            country: code of the country profile.
+            at: now.
+            facts: what else is fixed from now on, such as the audit key.
+            vfs: SQLite's name of another file system layer.
 
         Raises:
             StoreError: there is a file already.
@@ -71,8 +94,9 @@ class SqliteStore:
         if path.exists():
             msg = f"{path} is there already; a database is made once and never overwritten"
             raise StoreError(msg)
-        connection = _connect(path, create=True)
+        connection = connect(path, create=True, vfs=vfs)
         meta = {"mode": mode.value, "country": country, "created_ms": str(milliseconds(at))}
+        meta |= facts or {}
         schema = resources.files("cbgateway.storage").joinpath("schema.sql").read_text("utf-8")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(schema)
@@ -81,25 +105,26 @@ class SqliteStore:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         connection.execute("COMMIT")
-        return cls(path, connection, meta)
+        return cls(path, connection, meta, vfs=vfs)
 
     @classmethod
-    def open(cls, path: Path, *, mode: Mode | None = None) -> Self:
+    def open(cls, path: Path, *, mode: Mode | None = None, vfs: str | None = None) -> Self:
         """Open a database that was made before.
 
         Args:
             path: the file.
             mode: what the caller takes the database for; None takes it as it is.
+            vfs: SQLite's name of another file system layer.
 
         Raises:
             StoreError: no such file, not one of ours, or of another version.
             ModeMismatchError: it was made for another mode.
         """
-        if not path.is_file():
+        if vfs is None and not path.is_file():
             msg = f"no database at {path}; `cbgateway init` makes one"
             raise StoreError(msg)
         try:
-            connection = _connect(path)
+            connection = connect(path, vfs=vfs)
             application_id = connection.pragma("application_id")
             version = connection.pragma("user_version")
             if application_id != APPLICATION_ID:
@@ -118,7 +143,7 @@ class SqliteStore:
         if mode is not None and meta["mode"] != mode.value:
             msg = f"{path} was made for mode {meta['mode']!r}, not {mode.value!r}; modes never mix"
             raise ModeMismatchError(msg)
-        return cls(path, connection, meta)
+        return cls(path, connection, meta, vfs=vfs)
 
     def close(self) -> None:
         """Finish what is queued and let go of the file."""
@@ -131,7 +156,7 @@ class SqliteStore:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Write; see `domain.ports.Store`."""
-        with self._lock, _transaction(self._connection, "IMMEDIATE"):
+        with self._lock, transaction(self._connection, "IMMEDIATE"):
             yield SqliteTransaction(self._connection)
 
     @contextmanager
@@ -140,7 +165,7 @@ class SqliteStore:
         with self._lock:
             self._connection.pragma("query_only", True)
             try:
-                with _transaction(self._connection, "DEFERRED"):
+                with transaction(self._connection, "DEFERRED"):
                     yield SqliteTransaction(self._connection)
             finally:
                 self._connection.pragma("query_only", False)
@@ -148,8 +173,11 @@ class SqliteStore:
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """Write from an event loop, in one commit with what others write at the same time."""
         if self._writer is None:
-            self._writer = _Writer(self.path)
+            self._writer = _Writer(self.path, self._vfs, self._make_room)
         return await asyncio.wrap_future(await self._writer.put(work))
+
+    def _make_room(self) -> bool:
+        return self.on_full()
 
     def has_changed(self) -> bool:
         """Tell whether any process has committed since the last call."""
@@ -158,6 +186,25 @@ class SqliteStore:
         self._seen = version
         return changed
 
+    def snapshot(self, path: Path) -> None:
+        """Copy the database as it is now to a new file, while others go on writing."""
+        with self._lock, closing(connect(path, create=True)) as copy:
+            with copy.backup("main", self._connection, "main") as backup:
+                backup.step()
+            copy.pragma("wal_checkpoint", "TRUNCATE")
+
+    def set_fact(self, key: str, value: str) -> None:
+        """Write down something about the database itself."""
+        with self._lock, transaction(self._connection, "IMMEDIATE"):
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+        self.meta[key] = value
+
+    def find_damage(self) -> list[str]:
+        """Have SQLite check the whole file; gives what it finds wrong."""
+        with self._lock:
+            found = [row[0] for row in self._connection.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
     def _data_version(self) -> int:
         return int(self._watch.pragma("data_version"))
 
@@ -165,9 +212,12 @@ class SqliteStore:
 class _Writer:
     """One thread, one connection; takes what is queued as one transaction."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vfs: str | None, on_full: Callable[[], bool]) -> None:
         self._queue: queue.Queue[_Work[Any] | None] = queue.Queue(QUEUE_MAX)
         self._path = path
+        self._vfs = vfs
+        self._on_full = on_full
+        self._failure: StoreFailedError | None = None
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -184,7 +234,7 @@ class _Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        connection = _connect(self._path)
+        connection = connect(self._path, vfs=self._vfs)
         try:
             while group := self._next_group():
                 self._commit(connection, group)
@@ -207,18 +257,30 @@ class _Writer:
             self._queue.put(None)  # asked to stop: commit these first
         return group
 
-    @staticmethod
-    def _commit(connection: apsw.Connection, group: "list[_Work[Any]]") -> None:
+    def _commit(self, connection: apsw.Connection, group: "list[_Work[Any]]") -> None:
+        """Commit a group; after a failure of the disk nothing is ever committed again."""
         try:
-            with _transaction(connection, "IMMEDIATE"):
-                for item in group:
-                    item.run(connection)
+            try:
+                self._attempt(connection, group)
+            except DiskFullError:
+                if not self._on_full():
+                    raise
+                self._attempt(connection, group)
         except Exception as error:  # noqa: BLE001 - the commit failed: nobody's work is durable
+            if isinstance(error, StoreFailedError):
+                self._failure = error
             for item in group:
-                item.future.set_exception(error)
+                item.fail(error)
             return
         for item in group:
             item.finish()
+
+    def _attempt(self, connection: apsw.Connection, group: "list[_Work[Any]]") -> None:
+        if self._failure is not None:
+            raise self._failure
+        with transaction(connection, "IMMEDIATE"):
+            for item in group:
+                item.run(connection)
 
 
 class _Work(Generic[T]):
@@ -232,6 +294,7 @@ class _Work(Generic[T]):
 
     def run(self, connection: apsw.Connection) -> None:
         """Run inside a savepoint: an error undoes this work and leaves the others'."""
+        self._error = None
         try:
             with connection:
                 self._result = self._work(SqliteTransaction(connection))
@@ -240,6 +303,10 @@ class _Work(Generic[T]):
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
             self._error = error
 
+    def fail(self, error: Exception) -> None:
+        if not self.future.cancelled():
+            self.future.set_exception(error)
+
     def finish(self) -> None:
         if self.future.cancelled():
             return
@@ -247,39 +314,3 @@ class _Work(Generic[T]):
             self.future.set_exception(self._error)
         else:
             self.future.set_result(self._result)
-
-
-@contextmanager
-def _transaction(connection: apsw.Connection, kind: str) -> Iterator[None]:
-    try:
-        connection.execute(f"BEGIN {kind}")
-        yield
-        connection.execute("COMMIT")
-    except BaseException as error:
-        with suppress(apsw.Error):
-            connection.execute("ROLLBACK")
-        if isinstance(error, DISK_ERRORS):
-            msg = f"the database cannot be used now: {error}; nothing was stored"
-            raise StoreError(msg) from error
-        raise
-
-
-def _connect(path: Path, *, create: bool = False) -> apsw.Connection:
-    """Open a connection whose durability is what was asked for, checked by reading it back."""
-    if apsw.SQLITE_VERSION_NUMBER < SQLITE_VERSION_MIN:
-        msg = f"SQLite {apsw.sqlite_lib_version()} lacks a fix for the write-ahead log"
-        raise StoreError(msg)
-    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-    connection = apsw.Connection(str(path), flags=flags)
-    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-    journal_mode = connection.pragma("journal_mode", "WAL")
-    connection.pragma("synchronous", "FULL")
-    synchronous = connection.pragma("synchronous")
-    if journal_mode != "wal" or synchronous != SYNCHRONOUS_FULL:
-        msg = (
-            f"{path} cannot be made durable: journal_mode is {journal_mode}, "
-            f"synchronous is {synchronous}; it needs a local disk"
-        )
-        raise StoreError(msg)
-    connection.pragma("foreign_keys", True)
-    return connection

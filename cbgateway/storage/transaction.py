@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import apsw
 
-from cbgateway.domain.broadcast import MESSAGE_CODE_MAX, GeographicalScope, SerialNumber
-from cbgateway.domain.bulletin import BulletinState, Person
+from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
+from cbgateway.domain.bulletin import Bulletin, BulletinState
 from cbgateway.domain.delivery import (
     BulletinRecord,
     Channel,
@@ -22,23 +22,39 @@ from cbgateway.domain.delivery import (
     LiveBroadcast,
     NewDelivery,
     Recipient,
-    RegionKey,
+    Submission,
 )
-from cbgateway.domain.errors import StaleError
+from cbgateway.domain.errors import AuditError
 from cbgateway.domain.incident import Incident, IncidentState
-from cbgateway.domain.lifecycle import DeliveryState, advance_delivery
+from cbgateway.domain.lifecycle import (
+    DeliveryState,
+    advance_bulletin,
+    advance_delivery,
+    advance_incident,
+)
+from cbgateway.domain.orders import Handle
+from cbgateway.domain.people import Key, Person
+from cbgateway.signing import tlog
+from cbgateway.signing.canonical import canonical
 from cbgateway.storage.rows import (
     bulletin_document,
     delivery_of,
     dump,
+    event_document,
+    event_of,
     incident_of,
+    key_of,
     milliseconds,
     moment,
+    permission_document,
     person_of,
     record_of,
+    submission_document,
 )
 
 T = TypeVar("T")
+
+ALIAS_MAX = 65_535  # user_message_reference has sixteen bits (SMPP 5.0 4.8.4.62)
 
 
 @cache
@@ -57,39 +73,56 @@ class SqliteTransaction:
 
     # People and keys
 
-    def add_person(self, person: Person) -> None:
+    def put_person(self, person: Person) -> None:
         self._run(
-            "add_person",
+            "put_person",
             name=person.name,
-            key_id=person.key_id,
-            public_key=person.public_key,
             may_submit=person.may_submit,
             may_approve=person.may_approve,
-            regions=json.dumps(person.regions),
-            classes=json.dumps(person.classes),
+            permission=json.dumps(permission_document(person.permission)),
+            owner=person.owner,
             is_revoked=person.is_revoked,
         )
+        self.bump("authority")
 
     def person(self, name: str) -> Person | None:
         return _first(map(person_of, self._rows("person", name=name)))
 
-    def person_by_key(self, key_id: str) -> Person | None:
-        return _first(map(person_of, self._rows("person_by_key", key_id=key_id)))
-
     def people(self) -> tuple[Person, ...]:
         return tuple(map(person_of, self._rows("people")))
 
-    def revoke_person(self, name: str) -> None:
-        self._run("revoke_person", name=name)
+    def put_person_key(self, key: Key) -> None:
+        self._put_key("put_person_key", key)
 
-    def add_region_key(self, key: RegionKey) -> None:
-        self._run("add_region_key", key_id=key.key_id, region=key.region, public_key=key.public_key)
+    def person_key(self, key_id: str) -> Key | None:
+        return _first(map(key_of, self._rows("person_key", key_id=key_id)))
 
-    def region_keys(self) -> tuple[RegionKey, ...]:
-        return tuple(
-            RegionKey(row["region"], row["key_id"], row["public_key"])
-            for row in self._rows("region_keys")
+    def person_keys(self, name: str | None = None) -> tuple[Key, ...]:
+        return tuple(map(key_of, self._rows("person_keys", name=name)))
+
+    def put_region_key(self, key: Key) -> None:
+        self._put_key("put_region_key", key)
+
+    def region_keys(self) -> tuple[Key, ...]:
+        return tuple(map(key_of, self._rows("region_keys")))
+
+    def _put_key(self, statement: str, key: Key) -> None:
+        self._run(
+            statement,
+            key_id=key.key_id,
+            holder=key.holder,
+            public_key=key.public_key,
+            since_ms=milliseconds(key.since),
+            until_ms=None if key.until is None else milliseconds(key.until),
+            is_revoked=key.is_revoked,
         )
+        self.bump("authority")
+
+    def count(self, counter: str) -> int:
+        return _first(row["value"] for row in self._rows("counter", name=counter)) or 0
+
+    def bump(self, counter: str) -> None:
+        self._run("bump", name=counter)
 
     # Incidents and bulletins
 
@@ -110,47 +143,79 @@ class SqliteTransaction:
         return tuple(map(incident_of, self._rows("incidents")))
 
     def set_incident_state(self, incident_id: str, state: IncidentState) -> None:
+        incident = self.incident(incident_id)
+        assert incident is not None, incident_id  # noqa: S101 - bulletins refer to incidents
+        advance_incident(incident.state, state)
         self._run("set_incident_state", incident_id=incident_id, state=state)
 
     def add_bulletin(self, record: BulletinRecord) -> None:
         bulletin = record.bulletin
         self._run(
             "add_bulletin",
-            bulletin_id=bulletin.bulletin_id,
             incident_id=bulletin.incident_id,
             number=bulletin.number,
+            state=record.state,
+            **self._content(bulletin, record.submission),
+        )
+        self._add_revision(bulletin, record.submission)
+
+    def revise_bulletin(self, bulletin: Bulletin, submission: Submission) -> None:
+        self._run("revise_bulletin", **self._content(bulletin, submission))
+        self._add_revision(bulletin, submission)
+
+    @staticmethod
+    def _content(bulletin: Bulletin, submission: Submission) -> dict[str, Any]:
+        return {
+            "bulletin_id": bulletin.bulletin_id,
+            "document": dump(bulletin_document(bulletin)),
+            "submission": dump(submission_document(submission)),
+            "submitted_by": submission.submitted_by,
+            "submitted_ms": milliseconds(submission.submitted_at),
+            "expires_ms": milliseconds(bulletin.expires),
+        }
+
+    def _add_revision(self, bulletin: Bulletin, submission: Submission) -> None:
+        self._run(
+            "add_revision",
             sender=bulletin.sender,
             identifier=bulletin.identifier,
-            state=record.state,
-            document=dump(bulletin_document(bulletin)),
-            submission=dump(
-                {
-                    "submitted_by": record.submission.submitted_by,
-                    "submitted_ms": milliseconds(record.submission.submitted_at),
-                    "content_hash": record.submission.content_hash,
-                    "signature": record.submission.signature,
-                }
-            ),
+            bulletin_id=bulletin.bulletin_id,
+            content_hash=submission.content_hash,
         )
 
     def bulletin(self, bulletin_id: str) -> BulletinRecord | None:
         return _first(map(record_of, self._rows("bulletin", bulletin_id=bulletin_id)))
 
-    def bulletin_of(self, sender: str, identifier: str) -> BulletinRecord | None:
+    def bulletin_of(self, sender: str, identifier: str) -> tuple[BulletinRecord, str] | None:
         rows = self._rows("bulletin_of", sender=sender, identifier=identifier)
-        return _first(map(record_of, rows))
+        return _first((record_of(row), row["content_hash"]) for row in rows)
 
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
         return tuple(map(record_of, self._rows("bulletins", incident_id=incident_id)))
 
+    def recent_bulletins(self, sender: str, *, since: datetime) -> tuple[BulletinRecord, ...]:
+        rows = self._rows("recent_bulletins", sender=sender, since_ms=milliseconds(since))
+        return tuple(map(record_of, rows))
+
+    def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:
+        return tuple(map(record_of, self._rows("ended_bulletins", at_ms=milliseconds(at))))
+
+    def undispatched_bulletins(self, *, before: datetime) -> tuple[BulletinRecord, ...]:
+        rows = self._rows("undispatched_bulletins", before_ms=milliseconds(before))
+        return tuple(map(record_of, rows))
+
     def set_bulletin_state(self, bulletin_id: str, state: BulletinState) -> None:
+        self._advance_bulletin(bulletin_id, state)
         self._run("set_bulletin_state", bulletin_id=bulletin_id, state=state)
 
     def decide(self, bulletin_id: str, state: BulletinState, decision: Decision) -> None:
+        self._advance_bulletin(bulletin_id, state)
         self._run(
             "decide",
             bulletin_id=bulletin_id,
             state=state,
+            decided_by=decision.decided_by,
+            decided_ms=milliseconds(decision.decided_at),
             decision=dump(
                 {
                     "decided_by": decision.decided_by,
@@ -158,12 +223,14 @@ class SqliteTransaction:
                     "plan_hash": decision.plan_hash,
                     "signature": decision.signature,
                     "reason": decision.reason,
+                    "confirmation": decision.confirmation,
                 }
             ),
         )
-        if self._connection.changes() != 1:
-            msg = f"bulletin {bulletin_id} has been decided already"
-            raise StaleError(msg)
+
+    def _advance_bulletin(self, bulletin_id: str, state: BulletinState) -> None:
+        rows = self._rows("bulletin_state", bulletin_id=bulletin_id)
+        advance_bulletin(BulletinState(rows[0]["state"]), state)
 
     def put_plan(self, bulletin_id: str, document: str) -> None:
         self._run("put_plan", bulletin_id=bulletin_id, plan=document)
@@ -186,16 +253,26 @@ class SqliteTransaction:
             SerialNumber(scope, row["message_code"], row["update_number"]) for row in rows
         )
 
-    def next_message_code(
-        self, message_identifier: int, scope: GeographicalScope, *, unused_since: datetime
-    ) -> int | None:
-        where = {"message_identifier": message_identifier, "scope": int(scope)}
-        last = _first(row["message_code"] for row in self._rows("last_message_code", **where))
-        code = 0 if last is None else (last + 1) % (MESSAGE_CODE_MAX + 1)
-        ((used_ms,),) = self._run("message_code_used", **where, message_code=code)
-        if used_ms is not None and used_ms > milliseconds(unused_since):
-            return None
-        return code
+    def last_serial_number(
+        self, message_identifier: int, scope: GeographicalScope
+    ) -> SerialNumber | None:
+        rows = self._rows(
+            "last_serial_number", message_identifier=message_identifier, scope=int(scope)
+        )
+        return _first(
+            SerialNumber(scope, row["message_code"], row["update_number"]) for row in rows
+        )
+
+    def code_used_at(
+        self, message_identifier: int, scope: GeographicalScope, message_code: int
+    ) -> datetime | None:
+        ((used_ms,),) = self._run(
+            "code_used",
+            message_identifier=message_identifier,
+            scope=int(scope),
+            message_code=message_code,
+        )
+        return None if used_ms is None else moment(used_ms)
 
     def put_serial_number(
         self, incident_id: str, message_identifier: int, serial: SerialNumber, *, at: datetime
@@ -210,18 +287,27 @@ class SqliteTransaction:
             used_ms=milliseconds(at),
         )
 
-    def tokens(self, region: str, alert_class: str) -> tuple[float, float] | None:
-        rows = self._rows("tokens", region=region, alert_class=alert_class)
+    def tokens(self, region: str, alert_class: str, sender: str) -> tuple[float, float] | None:
+        rows = self._rows("tokens", region=region, alert_class=alert_class, sender=sender)
         return _first((row["tokens"], row["updated_s"]) for row in rows)
 
-    def put_tokens(self, region: str, alert_class: str, *, tokens: float, updated_s: float) -> None:
+    def put_tokens(
+        self, region: str, alert_class: str, sender: str, *, tokens: float, updated_s: float
+    ) -> None:
         self._run(
             "put_tokens",
             region=region,
             alert_class=alert_class,
+            sender=sender,
             tokens=tokens,
             updated_s=updated_s,
         )
+
+    def has_spent(self, bulletin_id: str, region: str) -> bool:
+        return bool(self._rows("spent", bulletin_id=bulletin_id, region=region))
+
+    def put_spent(self, bulletin_id: str, region: str) -> None:
+        self._run("put_spent", bulletin_id=bulletin_id, region=region)
 
     # Recipients
 
@@ -236,14 +322,13 @@ class SqliteTransaction:
                 number=recipient.number,
                 language=recipient.language,
             )
+        self.bump("recipients")
         return count
 
-    def recipients(self, carrier: str, regions: Sequence[str]) -> tuple[Recipient, ...]:
-        return tuple(
-            Recipient(row["number"], row["region"], row["language"])
-            for region in regions
-            for row in self._rows("recipients", carrier=carrier, region=region)
-        )
+    def recipients(self, carrier: str, regions: Sequence[str]) -> Iterator[Recipient]:
+        for region in regions:
+            for row in self._run("recipients", carrier=carrier, region=region):
+                yield Recipient(*row)
 
     def count_recipients(self) -> dict[tuple[str, str], int]:
         return {
@@ -272,19 +357,27 @@ class SqliteTransaction:
             seal=delivery.seal,
             recipients=delivery.recipients,
             expires_ms=milliseconds(delivery.expires_at),
-            updated_ms=milliseconds(at),
+            at_ms=milliseconds(at),
         )
+        if serial is not None:
+            self._set_alias(self._connection.last_insert_rowid(), lineage, serial)
 
-    def supersede(self, incident_id: str, *, before_number: int, at: datetime) -> int:
-        rows = self._rows("supersede", incident_id=incident_id, before_number=before_number)
-        for row in rows:
-            self.settle(
-                delivery_of(row),
-                DeliveryState.SUPERSEDED,
-                at=at,
-                reason=f"bulletin {incident_id}/{before_number} is newer",
-            )
-        return len(rows)
+    def _set_alias(self, delivery_id: int, lineage: Lineage, serial: SerialNumber) -> None:
+        known = _first(
+            row["alias"]
+            for row in self._rows("alias", **_message_of(lineage), serial_number=int(serial))
+        )
+        alias = known or delivery_id % ALIAS_MAX + 1
+        self._run("set_alias", delivery_id=delivery_id, alias=alias)
+
+    def delivery(self, delivery_id: int) -> Delivery | None:
+        return _first(map(delivery_of, self._rows("delivery", delivery_id=delivery_id)))
+
+    def unfinished(
+        self, incident_id: str, *, before_number: int | None = None
+    ) -> tuple[Delivery, ...]:
+        rows = self._rows("unfinished", incident_id=incident_id, before_number=before_number)
+        return tuple(map(delivery_of, rows))
 
     def live_broadcasts(self, incident_id: str) -> tuple[LiveBroadcast, ...]:
         return tuple(
@@ -302,9 +395,23 @@ class SqliteTransaction:
             for row in self._rows("live_broadcasts", incident_id=incident_id)
         )
 
-    def due(self, peer_id: str, *, at: datetime, limit: int) -> tuple[Delivery, ...]:
-        rows = self._rows("due", peer_id=peer_id, at_ms=milliseconds(at), limit=limit)
+    def due(
+        self, peer_id: str, *, at: datetime, limit: int, with_sms: bool, rank_max: int
+    ) -> tuple[Delivery, ...]:
+        rows = self._rows(
+            "due",
+            peer_id=peer_id,
+            at_ms=milliseconds(at),
+            limit=limit,
+            with_sms=with_sms,
+            rank_max=rank_max,
+        )
         return tuple(map(delivery_of, rows))
+
+    def has_more_urgent_sms(self, peer_id: str, *, rank: int, at: datetime) -> bool:
+        return bool(
+            self._rows("more_urgent_sms", peer_id=peer_id, rank=rank, at_ms=milliseconds(at))
+        )
 
     def settle(
         self,
@@ -313,61 +420,99 @@ class SqliteTransaction:
         *,
         at: datetime,
         reason: str = "",
+        due: datetime | None = None,
         peer_reference: str | None = None,
         outcomes: bytes | None = None,
-        not_before: datetime | None = None,
+        is_on_air: bool | None = None,
     ) -> None:
         rows = self._rows("delivery_state", delivery_id=delivery.delivery_id)
-        advance_delivery(DeliveryState(rows[0]["state"]), state)
+        now = DeliveryState(rows[0]["state"])
+        if now is not state:
+            advance_delivery(now, state)
         self._run(
             "settle",
             delivery_id=delivery.delivery_id,
             state=state,
             at_ms=milliseconds(at),
             reason=reason,
+            due_ms=None if due is None else milliseconds(due),
             peer_reference=peer_reference,
             outcomes=outcomes,
-            not_before_ms=None if not_before is None else milliseconds(not_before),
+            is_on_air=is_on_air,
         )
+
+    def off_air(self, delivery: Delivery, *, before_only: bool) -> None:
+        if delivery.serial_number is not None:
+            self._run(
+                "off_air",
+                **_message_of(delivery.lineage),
+                serial_number=int(delivery.serial_number),
+                before_id=delivery.delivery_id if before_only else None,
+            )
 
     def deliveries(self, bulletin_id: str | None = None) -> tuple[Delivery, ...]:
         return tuple(map(delivery_of, self._rows("deliveries", bulletin_id=bulletin_id)))
 
     def in_state(self, state: DeliveryState) -> tuple[Delivery, ...]:
+        if state is DeliveryState.INTENT:
+            return tuple(map(delivery_of, self._rows("in_flight")))
         return tuple(map(delivery_of, self._rows("in_state", state=state)))
+
+    def count_open(self) -> dict[tuple[str, DeliveryState], int]:
+        return {
+            (peer_id, DeliveryState(state)): count
+            for peer_id, state, count in self._run("count_open")
+        }
 
     def past_expiry(self, *, at: datetime) -> tuple[Delivery, ...]:
         return tuple(map(delivery_of, self._rows("past_expiry", at_ms=milliseconds(at))))
 
-    def peer_reference(self, delivery: Delivery) -> str | None:
-        lineage = delivery.lineage
+    def handle(self, delivery: Delivery) -> Handle:
+        if delivery.serial_number is None:
+            return Handle()
         rows = self._rows(
-            "peer_reference",
-            peer_id=lineage.peer_id,
-            incident_id=lineage.incident_id,
-            region=lineage.region,
-            message_identifier=lineage.message_identifier,
+            "handle",
+            **_message_of(delivery.lineage),
+            serial_number=int(delivery.serial_number),
             delivery_id=delivery.delivery_id,
         )
-        return _first(row["peer_reference"] for row in rows)
+        name = _first(row["peer_reference"] for row in rows if row["peer_reference"])
+        return Handle(name=name or "", alias=delivery.alias, may_be_on_air=bool(rows))
 
     # History
 
-    def record(self, event: Event) -> None:
-        self._run(
-            "record",
-            at_ms=milliseconds(event.at),
-            subject=event.subject,
-            what=event.what,
-            actor=event.actor,
-            detail=event.detail,
-        )
+    def record(self, event: Event) -> int:
+        entry = canonical(event_document(event))
+        assert len(entry) <= tlog.ENTRY_OCTETS_MAX, event.what  # noqa: S101 - our own events
+        size = self.audit_size()
+        self._run("add_audit", leaf_index=size, subject=event.subject, entry=entry)
+        for level, index, value in tlog.new_nodes(size, tlog.leaf_hash(entry), self._audit_node):
+            self._run("add_audit_node", level=level, node_index=index, hash=value)
+        return size
 
     def events(self, subject: str | None = None) -> tuple[Event, ...]:
-        return tuple(
-            Event(moment(row["at_ms"]), row["subject"], row["what"], row["actor"], row["detail"])
-            for row in self._rows("events", subject=subject)
+        rows = self._rows("audit_of_subject", subject=subject)
+        return tuple(event_of(row["entry"]) for row in rows)
+
+    def audit_size(self) -> int:
+        ((size,),) = self._run("audit_size")
+        return int(size)
+
+    def audit_root(self, size: int | None = None) -> bytes:
+        return tlog.root_hash(self.audit_size() if size is None else size, self._audit_node)
+
+    def audit_entries(self, start: int, end: int) -> Iterator[bytes]:
+        for (entry,) in self._run("audit_entries", start=start, end=end):
+            yield entry
+
+    def _audit_node(self, level: int, index: int) -> bytes:
+        found = _first(
+            row["hash"] for row in self._rows("audit_node", level=level, node_index=index)
         )
+        if found is None:
+            msg = f"subtree {index} of level {level} is missing from the audit log"
+            raise AuditError(msg)
+        return bytes(found)
 
     def _run(self, name: str, /, **bindings: Any) -> apsw.Cursor:  # noqa: ANN401 - SQL values
         return self._connection.execute(queries()[name], bindings)
@@ -384,3 +529,12 @@ class SqliteTransaction:
 
 def _first(items: Iterable[T]) -> T | None:
     return next(iter(items), None)
+
+
+def _message_of(lineage: Lineage) -> dict[str, Any]:
+    return {
+        "peer_id": lineage.peer_id,
+        "incident_id": lineage.incident_id,
+        "region": lineage.region,
+        "message_identifier": lineage.message_identifier,
+    }

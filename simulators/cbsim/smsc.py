@@ -103,6 +103,7 @@ class MessageCentre:
         self._next_id = 0
         self._states: dict[str, int] = {}
         self._message_code = 0
+        self._references: dict[int, str] = {}  # sixteen bits: never more than 65,536
 
     def check_account(self, system_id: str, password: str) -> None:
         """Refuse who may not bind."""
@@ -141,8 +142,19 @@ class MessageCentre:
         return self._states[message_id]
 
     def broadcast(self, pdu: smpp.Pdu, body: smpp.BroadcastSm) -> str:
-        """Put a broadcast on air; gives its message_id."""
-        if body.replace_if_present_flag and body.message_id not in self.network.on_air:
+        """Put a broadcast on air; gives its message_id.
+
+        A message_id that is to be replaced has to be there; with a user_message_reference alone,
+        what is there is replaced, and what is not begins (SMPP 5.0 4.4.1.1).
+        """
+        reference = _integer(pdu, smpp.TlvTag.USER_MESSAGE_REFERENCE, None)
+        present = self._present(body.message_id, reference)
+        if body.replace_if_present_flag and (bool(body.message_id) == (reference is not None)):
+            raise Refusal(
+                smpp.Status.ESME_RINVMSGID,
+                "a replacement is named by message_id or by user_message_reference, not by both",
+            )
+        if body.replace_if_present_flag and body.message_id and present is None:
             raise Refusal(smpp.Status.ESME_RINVMSGID, f"no broadcast {body.message_id!r} on air")
         areas = [
             self._area(octets) for octets in pdu.tlvs_of(smpp.TlvTag.BROADCAST_AREA_IDENTIFIER)
@@ -151,11 +163,8 @@ class MessageCentre:
             raise Refusal(
                 smpp.Status.ESME_RINVNUMBCAST_AREAS, "this centre takes one area at a time"
             )
-        name = (
-            body.message_id
-            if body.replace_if_present_flag
-            else self._remember(smpp.MessageState.ENROUTE)
-        )
+        replaced = present if body.replace_if_present_flag else None
+        name = replaced or self._remember(smpp.MessageState.ENROUTE)
         self.network.broadcast(
             OnAir(
                 name=name,
@@ -168,12 +177,24 @@ class MessageCentre:
             ),
             now_s=self.now_s(),
         )
+        if reference is not None:
+            self._references[reference] = name
         return name
 
-    def cancel_broadcast(self, message_id: str) -> None:
-        """Take a broadcast off the air."""
-        if not message_id or not self.network.stop(message_id):
-            raise Refusal(smpp.Status.ESME_RBCASTCANCELFAIL, f"no broadcast {message_id!r} on air")
+    def cancel_broadcast(self, message_id: str, reference: int | None) -> str:
+        """Take a broadcast off the air; gives its message_id."""
+        name = self._present(message_id, reference)
+        if name is None or not self.network.stop(name):
+            raise Refusal(
+                smpp.Status.ESME_RBCASTCANCELFAIL,
+                f"no broadcast {message_id or reference!r} on air",
+            )
+        return name
+
+    def _present(self, message_id: str, reference: int | None) -> str | None:
+        """Find what is on air by its name, or by the sender's reference."""
+        name = message_id or self._references.get(-1 if reference is None else reference, "")
+        return name if name in self.network.on_air else None
 
     def _remember(self, state: int) -> str:
         self._next_id += 1
@@ -335,8 +356,9 @@ class SmscSession:
                 self._on_event({"event": "on_air", "message_id": name})
                 return smpp.BroadcastSmResp(message_id=name)
             case smpp.CancelBroadcastSm(message_id=message_id):
-                self._centre.cancel_broadcast(message_id)
-                self._on_event({"event": "off_air", "message_id": message_id})
+                reference = _integer(pdu, smpp.TlvTag.USER_MESSAGE_REFERENCE, None)
+                name = self._centre.cancel_broadcast(message_id, reference)
+                self._on_event({"event": "off_air", "message_id": name})
                 return smpp.CancelBroadcastSmResp()
             case other:
                 raise Refusal(smpp.Status.ESME_RINVCMDID, f"{smpp.name_of(other)} is not simulated")

@@ -105,12 +105,12 @@ def test_only_one_process_serves_a_gateway(tmp_path: Path) -> None:
     assert first.stderr is not None
     line = json.loads(first.stderr.readline())
 
-    second = cbgateway("serve", "--home", home, code=2)
+    second = cbgateway("serve", "--home", home, code=70)
     first.send_signal(signal.SIGTERM)
     first.communicate(timeout=20)
 
     assert "serves" in second.stderr
-    assert (line["mode"], line["level"]) == ("test", "WARNING")
+    assert (line["mode"], line["message"]) == ("test", "ready")
     assert first.returncode == 0
 
 

@@ -30,18 +30,21 @@ from cbgateway.carriers.smpp.session import (
 from cbgateway.codec import smpp
 from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
 from cbgateway.domain.orders import (
+    Handle,
     Order,
-    Outcome,
     Report,
     Stop,
     Submit,
     SubmitReport,
     WriteReplace,
 )
+from cbgateway.domain.outcomes import Outcome
 from cbgateway.profiles.models import SmppProfile
 
 CONNECT_TIMEOUT_S = 10
 UNBIND_TIMEOUT_S = 2
+URGENT_SLOTS = 2
+"""Places in the window, beyond the carrier's, that only what waits for nothing may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class SmppLink:
             random: gives numbers from 0 up to 1, for jitter.
         """
         self.peer_id = peer_id
+        self.window_max = rules.window_requests_max
         self._endpoint = endpoint
         self._rules = rules
         self._backoff = Backoff(
@@ -83,6 +87,7 @@ class SmppLink:
         self._log = logger.bind(peer=peer_id)
         self._ready = asyncio.Event()
         self._slots = asyncio.Semaphore(rules.window_requests_max)
+        self._urgent_slots = asyncio.Semaphore(URGENT_SLOTS)
         self._session: SmppSession | None = None
         self._pump: Pump | None = None
         self._last_problem = ""
@@ -105,26 +110,27 @@ class SmppLink:
         """Send nothing new; see `domain.ports.CarrierLink`."""
         self._is_draining = True
 
-    async def send(self, order: Order, *, seal: str, peer_reference: str, sent: bytes) -> Report:
+    async def send(self, order: Order, *, seal: str, handle: Handle, is_urgent: bool) -> Report:
         """Carry out an order; see `domain.ports.CarrierLink`."""
+        slots = self._urgent_slots if is_urgent else self._slots
         match order:
             case WriteReplace():
-                request = broadcast_request(
-                    order, self._rules, seal=seal, peer_reference=peer_reference
-                )
+                request = broadcast_request(order, self._rules, seal=seal, handle=handle)
             case Stop():
-                request = stop_request(order, self._rules, peer_reference=peer_reference)
+                request = stop_request(order, self._rules, handle=handle)
             case Submit():
-                return await self._submit(order, seal=seal, sent=sent)
+                return await self._submit(order, seal=seal, slots=slots)
             case _:
                 assert_never(order)
-        pdu = await self._request(request)
-        return broadcast_report(pdu, peer_reference=peer_reference)
+        pdu = await self._request(request, slots)
+        return broadcast_report(pdu, handle=handle)
 
     async def _run_once(self) -> None:
         """Connect, and come back when the connection is gone."""
         loop = asyncio.get_running_loop()
-        session = SmppSession(self._rules, self._endpoint.credentials)
+        session = SmppSession(
+            self._rules, self._endpoint.credentials, extra_requests_max=URGENT_SLOTS
+        )
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, pump = await loop.create_connection(
                 lambda: Pump(session, self._on_event), self._endpoint.host, self._endpoint.port
@@ -176,10 +182,10 @@ class SmppLink:
             self._last_problem = problem
             self._log.warning("link down: {}", problem)
 
-    async def _request(self, request: Request) -> smpp.Pdu:
+    async def _request(self, request: Request, slots: asyncio.Semaphore) -> smpp.Pdu:
         """Send one request once the window has room; give its answer, of whatever status."""
         body, tlvs = request
-        async with self._slots:
+        async with slots:
             session, pump = self._session, self._pump
             if self._is_draining:
                 msg = "the gateway is stopping"
@@ -193,42 +199,52 @@ class SmppLink:
             pump.flush()
             return await token
 
-    async def _submit(self, order: Submit, *, seal: str, sent: bytes) -> SubmitReport:
-        """Send to every recipient that is UNSENT, several at a time, until one has to wait."""
-        outcomes = bytearray(sent.ljust(len(order.recipients), bytes([Outcome.UNSENT])))
+    async def _submit(self, order: Submit, *, seal: str, slots: asyncio.Semaphore) -> SubmitReport:
+        """Send to every recipient, side by side; after one that has to wait, no other begins."""
+        octets = bytearray([Outcome.UNSENT]) * len(order.recipients)
         causes: Counter[str] = Counter()
-        waiting = iter([i for i, outcome in enumerate(outcomes) if outcome == Outcome.UNSENT])
+        waiting = iter(range(len(order.recipients)))
         async with asyncio.TaskGroup() as group:
-            for _ in range(self._rules.window_requests_max):
-                group.create_task(self._submit_some(order, seal, waiting, outcomes, causes))
-        if bytes(outcomes) == sent.ljust(len(outcomes), b"\0") and not causes:
+            for _ in range(min(self._rules.window_requests_max, len(order.recipients))):
+                group.create_task(self._submit_some(order, seal, slots, waiting, octets, causes))
+        if not causes and octets.count(Outcome.UNSENT) == len(octets):
             msg = f"{self.peer_id} is not connected"
             raise NotSentError(msg)
-        return SubmitReport(bytes(outcomes), causes)
+        return SubmitReport(bytes(octets), causes)
 
     async def _submit_some(
         self,
         order: Submit,
         seal: str,
+        slots: asyncio.Semaphore,
         waiting: Iterator[int],
-        outcomes: bytearray,
+        octets: bytearray,
         causes: Counter[str],
     ) -> None:
         for index in waiting:
             requests = submit_requests(
                 order, self._rules, recipient=order.recipients[index], seal=seal
             )
-            try:
-                for request in requests:
-                    check_status(await self._request(request))
-            except NotSentError:
+            octets[index] = await self._submit_one(requests, slots, causes)
+            if octets[index] == Outcome.UNSENT:
                 return  # this one and all after it stay UNSENT
+
+    async def _submit_one(
+        self, requests: list[Request], slots: asyncio.Semaphore, causes: Counter[str]
+    ) -> Outcome:
+        """Send all parts of one message; once a part has left, the message may arrive."""
+        has_left = False
+        for request in requests:
+            try:
+                check_status(await self._request(request, slots))
+            except NotSentError:
+                return Outcome.IN_DOUBT if has_left else Outcome.UNSENT
             except UnansweredError:
-                outcomes[index] = Outcome.IN_DOUBT
+                return Outcome.IN_DOUBT
             except RejectedError as error:
                 causes[error.cause] += 1
-                if error.is_temporary:
-                    return
-                outcomes[index] = Outcome.REFUSED
-            else:
-                outcomes[index] = Outcome.ACCEPTED
+                if has_left:
+                    return Outcome.IN_DOUBT if error.is_temporary else Outcome.REFUSED
+                return Outcome.UNSENT if error.is_temporary else Outcome.REFUSED
+            has_left = True
+        return Outcome.ACCEPTED

@@ -7,13 +7,16 @@ from cbgateway.codec import cbs, smpp, smpp_text
 from cbgateway.codec.dcs import Alphabet, parse_dcs
 from cbgateway.domain.broadcast import Broadcast
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.orders import BroadcastReport, Stop, Submit, WriteReplace
+from cbgateway.domain.orders import BroadcastReport, Handle, Stop, Submit, WriteReplace
 from cbgateway.profiles.models import SmppProfile
 
 Request = tuple[smpp.Body, tuple[smpp.Tlv, ...]]
 
 AREA_FORMAT_ALIAS = 0
 FREQUENCY_UNIT_SECONDS = 8
+ABSENT = {smpp.Status.ESME_RINVMSGID, smpp.Status.ESME_RBCASTCANCELFAIL}
+"""What a centre says of a broadcast that it does not have (SMPP 5.0 4.7.6)."""
+
 DATA_CODING_OCTETS = 4
 """Octets that the message centre hands on as they are: pages that the gateway has made."""
 
@@ -26,17 +29,20 @@ _SEGMENTATIONS: Mapping[str, smpp_text.Segmentation] = {
 
 
 def broadcast_request(
-    order: WriteReplace, rules: SmppProfile, *, seal: str, peer_reference: str
+    order: WriteReplace, rules: SmppProfile, *, seal: str, handle: Handle
 ) -> Request:
     """Write a broadcast as broadcast_sm.
+
+    What is to be replaced is named by its message_id; when the peer never told one, because its
+    answer was lost, by our user_message_reference: never by both.
 
     Args:
         order: what goes on air.
         rules: the carrier's.
         seal: travels where the carrier has a TLV for it.
-        peer_reference: message_id of the version on air; empty when there is none.
+        handle: how the message centre knows the version that is on air, or may be.
 
-    Spec: SMPP 5.0 4.4.1.1.
+    Spec: SMPP 5.0 4.4.1.1, 4.8.4.62 (user_message_reference).
     """
     settings = rules.broadcast
     of_class = settings.classes[order.alert_class]
@@ -45,10 +51,10 @@ def broadcast_request(
     body = smpp.BroadcastSm(
         service_type=settings.service_type,
         source=_source(rules),
-        message_id=peer_reference,
+        message_id=handle.name,
         priority_flag=of_class.priority_flag,
         validity_period=smpp.format_absolute_time(order.expires_at),
-        replace_if_present_flag=1 if peer_reference else 0,
+        replace_if_present_flag=1 if handle.may_be_on_air else 0,
         data_coding=data_coding,
     )
     tag = smpp.TlvTag
@@ -60,6 +66,7 @@ def broadcast_request(
         smpp.Tlv(tag.BROADCAST_FREQUENCY_INTERVAL, interval),
         smpp.Tlv.integer(tag.BROADCAST_MESSAGE_CLASS, of_class.message_class),
         smpp.Tlv(tag.MESSAGE_PAYLOAD, payload),
+        *_reference_tlvs(handle),
         *_vendor_tlvs(order.broadcast, rules, seal),
         # tshark 4.0 reads this one as a single octet; last, the misreading spoils nothing after it
         smpp.Tlv.integer(tag.BROADCAST_REP_NUM, order.number_of_broadcasts),
@@ -67,21 +74,27 @@ def broadcast_request(
     return body, tuple(tlvs)
 
 
-def stop_request(order: Stop, rules: SmppProfile, *, peer_reference: str) -> Request:
+def stop_request(order: Stop, rules: SmppProfile, *, handle: Handle) -> Request:
     """Write the end of a broadcast as cancel_broadcast_sm.
 
     Raises:
-        ValueError: `peer_reference` is empty; that would cancel everything we ever sent.
+        ValueError: `handle` names nothing; that would cancel everything we ever sent.
 
     Spec: SMPP 5.0 4.4.3.1.
     """
-    if not peer_reference:
-        msg = f"{order.bulletin_id}: a cancel without message_id would cancel everything"
+    if not handle.name and not handle.alias:
+        msg = f"{order.bulletin_id}: a cancel that names no message would cancel everything"
         raise ValueError(msg)
     body = smpp.CancelBroadcastSm(
-        service_type=rules.broadcast.service_type, message_id=peer_reference, source=_source(rules)
+        service_type=rules.broadcast.service_type, message_id=handle.name, source=_source(rules)
     )
-    return body, ()
+    return body, _reference_tlvs(handle)
+
+
+def _reference_tlvs(handle: Handle) -> tuple[smpp.Tlv, ...]:
+    if handle.name or not handle.alias:
+        return ()
+    return (smpp.Tlv.integer(smpp.TlvTag.USER_MESSAGE_REFERENCE, handle.alias),)
 
 
 def submit_requests(
@@ -117,7 +130,7 @@ def submit_requests(
     ]
 
 
-def broadcast_report(pdu: smpp.Pdu, *, peer_reference: str) -> BroadcastReport:
+def broadcast_report(pdu: smpp.Pdu, *, handle: Handle) -> BroadcastReport:
     """Read the answer to a broadcast_sm or cancel_broadcast_sm.
 
     Raises:
@@ -136,7 +149,7 @@ def broadcast_report(pdu: smpp.Pdu, *, peer_reference: str) -> BroadcastReport:
         )
     body = pdu.body
     given = body.message_id if isinstance(body, smpp.BroadcastSmResp) else ""
-    return BroadcastReport(peer_reference=given or peer_reference)
+    return BroadcastReport(peer_reference=given or handle.name)
 
 
 def check_status(pdu: smpp.Pdu) -> None:
@@ -149,6 +162,7 @@ def check_status(pdu: smpp.Pdu) -> None:
         raise RejectedError(
             smpp.status_name(pdu.command_status),
             is_temporary=pdu.command_status in smpp.RETRYABLE,
+            is_absent=pdu.command_status in ABSENT,
         )
 
 

@@ -91,14 +91,23 @@ _OWN = object()
 class SmppSession:
     """One bind to one message centre. Implements `carriers.base.Session`."""
 
-    def __init__(self, rules: SmppProfile, credentials: Credentials) -> None:
-        """Make a session that binds on its first tick."""
+    def __init__(
+        self, rules: SmppProfile, credentials: Credentials, *, extra_requests_max: int = 0
+    ) -> None:
+        """Make a session that binds on its first tick.
+
+        Args:
+            rules: the carrier's.
+            credentials: ours.
+            extra_requests_max: room in the window beyond what the carrier's profile says.
+        """
         self.state = State.BINDING
         self._rules = rules
         self._credentials = credentials
         self._framer = smpp.Framer()
         self._window: Window[Any] = Window(
-            requests_max=rules.window_requests_max, timeout_s=rules.response_timeout_s
+            requests_max=rules.window_requests_max + extra_requests_max,
+            timeout_s=rules.response_timeout_s,
         )
         self._own: Window[Any] = Window(requests_max=2, timeout_s=rules.response_timeout_s)
         self._out: list[bytes] = []

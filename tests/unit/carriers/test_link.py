@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +16,8 @@ from cbgateway.carriers.smpp.link import SmppLink
 from cbgateway.codec import cbs, smpp
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
 from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
-from cbgateway.domain.orders import Area, Outcome, Stop, Submit, WriteReplace
+from cbgateway.domain.orders import Area, Handle, Stop, Submit, WriteReplace
+from cbgateway.domain.outcomes import Outcome
 
 CARRIER = load_checked_profiles(None).carriers["kt"]
 COMMON: dict[str, Any] = {
@@ -112,11 +115,13 @@ def test_orders_are_carried_out() -> None:
 
     async def run() -> list[smpp.Pdu]:
         async with connected(answer) as (link, seen):
-            report: Any = await link.send(BROADCAST, seal="s", peer_reference="", sent=b"")
+            report: Any = await link.send(
+                BROADCAST, seal="s", handle=Handle(alias=1), is_urgent=False
+            )
             assert report.peer_reference == "b-1"
             stop = Stop(**COMMON, message_identifier=4372, message_code=1)
-            await link.send(stop, seal="s", peer_reference="b-1", sent=b"")
-            report = await link.send(SUBMIT, seal="s", peer_reference="", sent=b"")
+            await link.send(stop, seal="s", handle=Handle("b-1"), is_urgent=True)
+            report = await link.send(SUBMIT, seal="s", handle=Handle(alias=1), is_urgent=False)
             assert outcomes(report) == [Outcome.ACCEPTED] * 5
         return seen
 
@@ -141,18 +146,18 @@ def test_link_comes_back_after_a_reset() -> None:
     async def run() -> int:
         async with connected(answer) as (link, seen):
             with pytest.raises(UnansweredError):
-                await link.send(BROADCAST, seal="", peer_reference="", sent=b"")
+                await link.send(BROADCAST, seal="", handle=Handle(alias=1), is_urgent=False)
             with pytest.raises(NotSentError):
-                await link.send(BROADCAST, seal="", peer_reference="", sent=b"")
+                await link.send(BROADCAST, seal="", handle=Handle(alias=1), is_urgent=False)
             await link.wait_ready()
-            await link.send(BROADCAST, seal="", peer_reference="", sent=b"")
+            await link.send(BROADCAST, seal="", handle=Handle(alias=1), is_urgent=False)
             return sum(isinstance(pdu.body, smpp.BindTransmitter) for pdu in seen)
 
     assert asyncio.run(run()) == 2
 
 
 def test_each_recipient_has_an_outcome() -> None:
-    """Refused for good, put off, accepted: the chunk tells them apart, and stops when throttled."""
+    """Refused for good, put off, accepted: the window tells them apart, and stops at throttling."""
     statuses = {"821012345601": 0x0B, "821012345603": 0x58}
 
     def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
@@ -162,16 +167,54 @@ def test_each_recipient_has_an_outcome() -> None:
 
     async def run() -> Any:
         async with connected(answer, window_requests_max=1) as (link, _):
-            first: Any = await link.send(SUBMIT, seal="", peer_reference="", sent=b"")
-            statuses.clear()
-            second: Any = await link.send(SUBMIT, seal="", peer_reference="", sent=first.outcomes)
-            return first, second
+            return await link.send(SUBMIT, seal="", handle=Handle(), is_urgent=False)
 
-    first, second = asyncio.run(run())
+    report = asyncio.run(run())
 
-    assert outcomes(first) == [1, 2, 1, 0, 0]
-    assert dict(first.causes) == {"ESME_RINVDSTADR": 1, "ESME_RTHROTTLED": 1}
-    assert outcomes(second) == [1, 2, 1, 1, 1]
+    assert outcomes(report) == [1, 2, 1, 0, 0]
+    assert dict(report.causes) == {"ESME_RINVDSTADR": 1, "ESME_RTHROTTLED": 1}
+
+
+def test_message_of_which_a_part_has_left_is_in_doubt() -> None:
+    """The second part is put off: sending all parts again would show the first one twice."""
+    count = itertools.count()
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        status = 0x58 if next(count) else 0
+        return smpp.Pdu(smpp.SubmitSmResp(), pdu.sequence_number, status)
+
+    order = replace(SUBMIT, text="장애 " * 40, recipients=SUBMIT.recipients[:2])
+
+    async def run() -> Any:
+        async with connected(answer, window_requests_max=1) as (link, _):
+            return await link.send(order, seal="", handle=Handle(), is_urgent=False)
+
+    assert outcomes(asyncio.run(run()))[0] == Outcome.IN_DOUBT
+
+
+def test_what_is_urgent_does_not_wait_for_the_window() -> None:
+    """A stop goes out while the whole window waits for answers that do not come."""
+    held = asyncio.Event()
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        if isinstance(pdu.body, smpp.CancelBroadcastSm):
+            return accept(pdu)
+        held.set()
+        return smpp.Pdu(smpp.EnquireLink(), 99)  # says something, answers nothing
+
+    async def run() -> Any:
+        async with connected(answer, window_requests_max=1) as (link, _):
+            hung = asyncio.create_task(
+                link.send(BROADCAST, seal="", handle=Handle(alias=1), is_urgent=False)
+            )
+            await held.wait()
+            stop = Stop(**COMMON, message_identifier=4372, message_code=1)
+            report = await link.send(stop, seal="", handle=Handle(alias=1), is_urgent=True)
+            assert not hung.done()
+            hung.cancel()
+            return report
+
+    assert asyncio.run(run()).peer_reference == ""
 
 
 def test_lost_link_leaves_the_chunk_in_doubt_and_unsent() -> None:
@@ -183,9 +226,9 @@ def test_lost_link_leaves_the_chunk_in_doubt_and_unsent() -> None:
 
     async def run() -> Any:
         async with connected(answer, window_requests_max=1) as (link, _):
-            report: Any = await link.send(SUBMIT, seal="", peer_reference="", sent=b"")
+            report: Any = await link.send(SUBMIT, seal="", handle=Handle(alias=1), is_urgent=False)
             with pytest.raises(NotSentError):
-                await link.send(SUBMIT, seal="", peer_reference="", sent=b"")
+                await link.send(SUBMIT, seal="", handle=Handle(alias=1), is_urgent=False)
             return report
 
     assert outcomes(asyncio.run(run())) == [1, 3, 0, 0, 0]
@@ -199,7 +242,7 @@ def test_refusal_is_a_refusal() -> None:
 
     async def run() -> None:
         async with connected(answer) as (link, _):
-            await link.send(BROADCAST, seal="", peer_reference="", sent=b"")
+            await link.send(BROADCAST, seal="", handle=Handle(alias=1), is_urgent=False)
 
     with pytest.raises(RejectedError, match="ESME_RBCASTFAIL"):
         asyncio.run(run())

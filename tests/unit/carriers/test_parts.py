@@ -17,7 +17,7 @@ from cbgateway.carriers.window import Window
 from cbgateway.codec import cbs, smpp
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.orders import Area, Stop, Submit, WriteReplace
+from cbgateway.domain.orders import Area, Handle, Stop, Submit, WriteReplace
 
 CARRIERS = load_checked_profiles(None).carriers
 EXPIRES = datetime(2021, 10, 25, 4, 0, tzinfo=UTC)
@@ -29,6 +29,8 @@ COMMON: dict[str, Any] = {
     "expires_at": EXPIRES,
 }
 TEXT = "장애 " * 40
+NEW = Handle(alias=7)
+REPLACING = Handle("ref", 7, may_be_on_air=True)
 
 
 def write_replace(text: str = "장애", dcs: int = 0x48) -> WriteReplace:
@@ -72,9 +74,7 @@ def test_backoff_doubles_within_its_bound(random: float, expected: list[float]) 
 
 def test_text_goes_out_as_text() -> None:
     """KT's centre gets the text, the region's code, the seal and the numbers."""
-    body, tlvs = broadcast_request(
-        write_replace(), CARRIERS["kt"].smpp, seal="s.e.al", peer_reference=""
-    )
+    body, tlvs = broadcast_request(write_replace(), CARRIERS["kt"].smpp, seal="s.e.al", handle=NEW)
     pdu = smpp.decode(smpp.encode(smpp.Pdu(body, 1, tlvs=tlvs)))
     smpp.check_mandatory_tlvs(pdu)
     fields = smpp.fields_of(pdu.body)
@@ -95,12 +95,12 @@ def test_text_goes_out_as_text() -> None:
 def test_pages_go_out_as_pages() -> None:
     """LG U+'s centre gets CB data with its scheme; SK Telecom's knows Busan by name."""
     body, tlvs = broadcast_request(
-        write_replace(), CARRIERS["lguplus"].smpp, seal="", peer_reference="ref"
+        write_replace(), CARRIERS["lguplus"].smpp, seal="", handle=REPLACING
     )
     pdu = smpp.Pdu(body, 1, tlvs=tlvs)
     fields = smpp.fields_of(body)
     _, named = broadcast_request(
-        write_replace("outage", 0x01), CARRIERS["skt"].smpp, seal="", peer_reference=""
+        write_replace("outage", 0x01), CARRIERS["skt"].smpp, seal="", handle=NEW
     )
 
     assert (fields["data_coding"], fields["message_id"]) == (4, "ref")
@@ -120,7 +120,7 @@ def test_vendor_tlvs_stay_away_where_a_carrier_takes_none() -> None:
     )
     submit = Submit(**COMMON, language="ko", text="장애", recipients=("821012345678",))
 
-    _, tlvs = broadcast_request(write_replace(), bare, seal="seal", peer_reference="")
+    _, tlvs = broadcast_request(write_replace(), bare, seal="seal", handle=NEW)
     ((_, sms_tlvs),) = submit_requests(submit, bare, recipient="821012345678", seal="seal")
 
     assert 0x1500 not in {tlv.tag for tlv in tlvs}
@@ -163,11 +163,11 @@ def test_cancel_without_a_name_is_impossible() -> None:
     """An empty message_id would cancel everything (SMPP 5.0 4.6.2.1)."""
     stop = Stop(**COMMON, message_identifier=4372, message_code=291)
 
-    body, tlvs = stop_request(stop, CARRIERS["kt"].smpp, peer_reference="ref")
+    body, tlvs = stop_request(stop, CARRIERS["kt"].smpp, handle=REPLACING)
 
     assert (smpp.fields_of(body)["message_id"], tlvs) == ("ref", ())
     with pytest.raises(ValueError, match="everything"):
-        stop_request(stop, CARRIERS["kt"].smpp, peer_reference="")
+        stop_request(stop, CARRIERS["kt"].smpp, handle=Handle())
 
 
 def answer(status: int = 0, *tlvs: smpp.Tlv, message_id: str = "") -> smpp.Pdu:
@@ -180,16 +180,16 @@ def test_answers_become_reports_or_refusals() -> None:
     failed = smpp.Tlv(smpp.TlvTag.BROADCAST_AREA_IDENTIFIER, b"\0Busan")
     why = smpp.Tlv.integer(smpp.TlvTag.BROADCAST_ERROR_STATUS, smpp.Status.ESME_RMSGQFUL)
 
-    assert broadcast_report(answer(message_id="7"), peer_reference="").peer_reference == "7"
-    assert broadcast_report(answer(), peer_reference="6").peer_reference == "6"
+    assert broadcast_report(answer(message_id="7"), handle=NEW).peer_reference == "7"
+    assert broadcast_report(answer(), handle=REPLACING).peer_reference == "ref"
     stopped = smpp.Pdu(smpp.CancelBroadcastSmResp(), 1)
-    assert broadcast_report(stopped, peer_reference="6").peer_reference == "6"
+    assert broadcast_report(stopped, handle=REPLACING).peer_reference == "ref"
     with pytest.raises(RejectedError, match="ESME_RTHROTTLED") as caught:
-        broadcast_report(answer(0x58), peer_reference="")
+        broadcast_report(answer(0x58), handle=NEW)
     assert caught.value.is_temporary
     with pytest.raises(RejectedError, match="ESME_RMSGQFUL for area Busan") as caught:
-        broadcast_report(answer(0, why, failed), peer_reference="")
+        broadcast_report(answer(0, why, failed), handle=NEW)
     assert caught.value.is_temporary
     with pytest.raises(RejectedError, match="ESME_RBCASTFAIL") as caught:
-        broadcast_report(answer(0, failed), peer_reference="")
+        broadcast_report(answer(0, failed), handle=NEW)
     assert not caught.value.is_temporary

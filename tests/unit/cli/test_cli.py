@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from cbgateway.cli.main import app
-from cbgateway.domain.errors import StoreError
+from cbgateway.domain.errors import StoreFailedError
 
 RUNNER = CliRunner()
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -153,14 +153,11 @@ def test_approval_asks_first(home: Path, document: Path) -> None:
 
 
 def test_homes_are_made_once_and_keep_their_mode(tmp_path: Path) -> None:
-    """No folder is overwritten, live is not there yet, settings agree with the database."""
+    """No folder is overwritten, and settings agree with the database."""
     home = tmp_path / "lab"
     out = run("init", "--home", home, "--mode", "exercise", "--carrier", "skt")
     assert "exercise" in out
     run("init", "--home", home, code=2)
-    assert "live is not there yet" in run(
-        "init", "--home", tmp_path / "l", "--mode", "live", code=2
-    )
     run("init", "--home", tmp_path / "c", "--country", "xx", code=3)
     run("init", "--home", tmp_path / "c", "--carrier", "nobody", code=3)
     settings = home / "cbgateway.toml"
@@ -215,14 +212,14 @@ def test_unusable_passwords_keep_a_gateway_from_serving(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(StoreError("the disk is full"), 2), (RuntimeError("a bug"), 1)]
+    ("error", "code"), [(StoreFailedError("the disk is full"), 74), (RuntimeError("a bug"), 1)]
 )
 def test_serving_ends_with_what_went_wrong(
     home: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
 ) -> None:
     """An error of the store is told by name; a bug is not hidden."""
 
-    async def fail(self: object, stop: object) -> None:
+    async def fail(self: object, stop: object, on_ready: object) -> None:
         message = "several"
         raise ExceptionGroup(message, [ExceptionGroup(message, [error])])
 
@@ -230,7 +227,7 @@ def test_serving_ends_with_what_went_wrong(
 
     result = RUNNER.invoke(app, ["serve", "--home", str(home)])
     assert result.exit_code == code
-    assert ("the disk is full" in result.stderr) is (code == 2)
+    assert ("the disk is full" in result.stderr) is (code == 74)
 
 
 def test_report_is_verified(home: Path, document: Path, tmp_path: Path) -> None:
@@ -266,7 +263,11 @@ def test_people_and_keys(home: Path) -> None:
     assert len(json.loads(published)["keys"]) == 18
     assert '"d"' not in published
     assert "nothing" in run("keys", "revoke", "alice", *where)
-    assert run("keys", "revoke", "bob", *where, "--json") == {"name": "bob", "is_revoked": True}
+    assert run("keys", "revoke", "bob", *where, "--json") == {
+        "name": "bob",
+        "what": "person",
+        "is_revoked": True,
+    }
     assert "revoked" in run("keys", "list", *where)
     run("keys", "revoke", "carol", *where, code=3)
     run("keys", "new", "alice", "--submit", "--region", "KR", *where, code=2)
@@ -434,5 +435,5 @@ def test_every_command_has_help_with_examples(command: tuple[str, ...]) -> None:
 
     assert "Examples" in out
     assert f"cbgateway {' '.join(command)}" in out
-    if command != ("keys", "export"):
+    if command not in {("keys", "export"), ("audit", "checkpoint")}:
         assert "--json" in out

@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,15 +11,18 @@ from hypothesis import strategies as st
 
 from cbgateway.domain import errors
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, Page, SerialNumber
-from cbgateway.domain.bulletin import BulletinKind, BulletinState, MessageType, Person
+from cbgateway.domain.bulletin import BulletinKind, BulletinState, MessageType
+from cbgateway.domain.delivery import Channel
+from cbgateway.domain.incident import IncidentState
 from cbgateway.domain.lifecycle import (
     BULLETIN_TRANSITIONS,
     DELIVERY_TRANSITIONS,
+    INCIDENT_TRANSITIONS,
     DeliveryState,
     advance_bulletin,
     advance_delivery,
-    check_may_approve,
-    check_may_submit,
+    advance_incident,
+    mermaid,
 )
 from cbgateway.domain.orders import (
     Area,
@@ -30,11 +33,22 @@ from cbgateway.domain.orders import (
     encode_order,
     order_hash,
 )
+from cbgateway.domain.people import (
+    Key,
+    Permission,
+    Person,
+    Severity,
+    Use,
+    check_may_approve,
+    check_may_submit,
+)
 from cbgateway.domain.rate import Empty, TokenBucket
 
 AT = datetime(2021, 10, 25, 3, 45, tzinfo=UTC)
-ALICE = Person("alice", "k1", b"1" * 32, True, False, ("KR",), ("safety",))
-BOB = Person("bob", "k2", b"2" * 32, False, True, ("KR",), ("safety",))
+MAY = Permission(("KR",), ("safety",), severity_max=Severity.SEVERE)
+ALICE = Person("alice", True, False, MAY)
+BOB = Person("bob", False, True, MAY)
+USE = Use("safety", Severity.MODERATE, BulletinKind.PROGRESS, frozenset(Channel))
 
 
 @given(
@@ -66,64 +80,95 @@ def test_clock_that_goes_back_refills_nothing() -> None:
     assert bucket.take(50.0) == Empty(refills_in_s=1.0)
 
 
-@pytest.mark.parametrize(("state", "to"), list(itertools.product(DeliveryState, repeat=2)))
-def test_delivery_moves_by_the_table_alone(state: DeliveryState, to: DeliveryState) -> None:
+TABLES: list[tuple[Any, Any, Any]] = [
+    (IncidentState, INCIDENT_TRANSITIONS, advance_incident),
+    (BulletinState, BULLETIN_TRANSITIONS, advance_bulletin),
+    (DeliveryState, DELIVERY_TRANSITIONS, advance_delivery),
+]
+
+
+@pytest.mark.parametrize(("states", "table", "advance"), TABLES)
+def test_states_move_by_the_table_alone(states: Any, table: Any, advance: Any) -> None:
     """Each pair is either in the table or refused by name."""
-    if to in DELIVERY_TRANSITIONS[state]:
-        assert to is advance_delivery(state, to)
-    else:
-        with pytest.raises(errors.WorkflowError, match=f"is {state}"):
-            advance_delivery(state, to)
+    for state, to in itertools.product(states, repeat=2):
+        if to in table[state]:
+            assert to is advance(state, to)
+        else:
+            with pytest.raises(errors.WorkflowError, match=f"is {state}"):
+                advance(state, to)
 
 
-@pytest.mark.parametrize(("state", "to"), list(itertools.product(BulletinState, repeat=2)))
-def test_bulletin_moves_by_the_table_alone(state: BulletinState, to: BulletinState) -> None:
-    """Each pair is either in the table or refused by name."""
-    if to in BULLETIN_TRANSITIONS[state]:
-        assert to is advance_bulletin(state, to)
-    else:
-        with pytest.raises(errors.WorkflowError, match=f"is {state}"):
-            advance_bulletin(state, to)
+@pytest.mark.parametrize(("states", "table", "advance"), TABLES)
+def test_tables_cover_every_state_and_lead_to_an_end(states: Any, table: Any, advance: Any) -> None:
+    """No state is forgotten, every one can be reached, and from every one there is an end."""
+    assert set(table) == set(states)
+    first = next(iter(table))
+    assert {first}.union(*table.values()) == set(states)
+    ends = {state for state in states if not table[state]}
+    leads = set(ends)
+    while more := {state for state in states if table[state] & leads} - leads:
+        leads |= more
+    assert leads == set(states)
+    drawn = mermaid(table)
+    assert drawn.count("-->") == sum(max(1, len(after)) for after in table.values())
 
 
-def test_tables_cover_every_state_and_have_ends() -> None:
-    """No state is forgotten, and what was sent can no longer be un-sent."""
-    assert set(DELIVERY_TRANSITIONS) == set(DeliveryState)
-    assert set(BULLETIN_TRANSITIONS) == set(BulletinState)
-    assert DELIVERY_TRANSITIONS[DeliveryState.ACKED] == frozenset()
-    assert DeliveryState.SUPERSEDED not in DELIVERY_TRANSITIONS[DeliveryState.INTENT]
+def test_what_was_sent_cannot_be_unsent() -> None:
+    """A yes stays a yes, and what may have left is never called a thing that did not."""
+    assert DELIVERY_TRANSITIONS[DeliveryState.ACKED] == frozenset({DeliveryState.DELIVERED})
+    for state in (DeliveryState.IN_DOUBT, DeliveryState.INTENT):
+        assert DeliveryState.CANCELLED not in DELIVERY_TRANSITIONS[state]
+
+
+LACKS = [
+    {"is_revoked": True},
+    {"permission": replace(MAY, classes=("emergency",))},
+    {"permission": replace(MAY, severity_max=Severity.MINOR)},
+    {"permission": replace(MAY, kinds=(BulletinKind.FIRST,))},
+    {"permission": replace(MAY, channels=(Channel.SMS,))},
+]
+
+
+@pytest.mark.parametrize("lack", [{"may_submit": False}, *LACKS])
+def test_who_may_not_submit(lack: dict[str, Any]) -> None:
+    """Revoked, without the role, the class, the severity, the kind or a channel."""
+    check_may_submit(ALICE, USE)
+    with pytest.raises(errors.PermissionDeniedError):
+        check_may_submit(replace(ALICE, **lack), USE)
+
+
+@pytest.mark.parametrize("lack", [{"may_approve": False}, {"owner": "carol"}, *LACKS])
+def test_who_may_not_approve(lack: dict[str, Any]) -> None:
+    """Whoever lacks a permission, and machines."""
+    check_may_approve(BOB, USE, hands=[ALICE])
+    with pytest.raises(errors.PermissionDeniedError):
+        check_may_approve(replace(BOB, **lack), USE, hands=[ALICE])
 
 
 @pytest.mark.parametrize(
-    ("person", "error"),
+    ("person", "hands"),
     [
-        (replace(ALICE, is_revoked=True), errors.PermissionDeniedError),
-        (replace(ALICE, may_submit=False), errors.PermissionDeniedError),
-        (replace(ALICE, classes=("emergency",)), errors.PermissionDeniedError),
+        (BOB, [BOB]),
+        (BOB, [ALICE, BOB]),
+        (BOB, [ALICE, replace(ALICE, name="monitor", owner="bob")]),
+        (replace(BOB, owner="alice"), [ALICE]),
     ],
 )
-def test_who_may_not_submit(person: Person, error: type[Exception]) -> None:
-    """Revoked, without the role, without the class."""
-    check_may_submit(ALICE, alert_class="safety")
-    with pytest.raises(error):
-        check_may_submit(person, alert_class="safety")
+def test_whoever_had_a_hand_in_it_may_not_approve(person: Person, hands: list[Person]) -> None:
+    """Author, editor, and who answers for the key of a machine that wrote it."""
+    with pytest.raises(errors.SamePersonError):
+        check_may_approve(person, USE, hands=hands)
 
 
-@pytest.mark.parametrize(
-    ("person", "error"),
-    [
-        (ALICE, errors.SamePersonError),
-        (replace(BOB, public_key=ALICE.public_key), errors.SamePersonError),
-        (replace(BOB, is_revoked=True), errors.PermissionDeniedError),
-        (replace(BOB, may_approve=False), errors.PermissionDeniedError),
-        (replace(BOB, classes=()), errors.PermissionDeniedError),
-    ],
-)
-def test_who_may_not_approve(person: Person, error: type[Exception]) -> None:
-    """The author under any name or key, and whoever lacks the permission."""
-    check_may_approve(BOB, submitted_by=ALICE, alert_class="safety")
-    with pytest.raises(error):
-        check_may_approve(person, submitted_by=ALICE, alert_class="safety")
+def test_key_counts_in_its_time_only() -> None:
+    """From its beginning to its end, and never once it was revoked."""
+    key = Key("k", "alice", b"1" * 32, since=AT, until=AT + timedelta(hours=1))
+
+    assert key.is_valid_at(AT)
+    assert not key.is_valid_at(AT - timedelta(seconds=1))
+    assert not key.is_valid_at(AT + timedelta(hours=1))
+    assert replace(key, until=None).is_valid_at(AT + timedelta(days=999))
+    assert not replace(key, is_revoked=True).is_valid_at(AT)
 
 
 def test_restored_is_an_update() -> None:

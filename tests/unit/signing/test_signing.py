@@ -1,7 +1,7 @@
 """Signatures: one canonical form, one algorithm, keys nobody else reads, seals that say enough."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from joserfc.jwk import OKPKey
 
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, Page, SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinKind, Mode
-from cbgateway.domain.delivery import RegionKey
 from cbgateway.domain.errors import InputError, KeyUnusableError, SignatureInvalidError
 from cbgateway.domain.orders import Area, Stop, Submit, WriteReplace
+from cbgateway.domain.people import Key
 from cbgateway.signing.canonical import canonical, decode_base64url, encode_base64url
 from cbgateway.signing.jws import sign_compact, sign_detached, verify_compact, verify_detached
 from cbgateway.signing.keys import SigningKey, key_id_of
@@ -253,7 +253,7 @@ def orders(bulletin: Bulletin, **changes: Any) -> list[Any]:
 
 def test_seal_belongs_to_what_it_was_made_for(bulletin: Bulletin) -> None:
     """Orders of every kind for the sealed bulletin pass; a region's key alone makes a seal."""
-    keys = [RegionKey("KR-26", KEY.key_id, KEY.public_key)]
+    keys = [Key(KEY.key_id, "KR-26", KEY.public_key, datetime(2021, 1, 1, tzinfo=UTC))]
     seal = open_seal(make_seal(bulletin, "KR-26", [broadcast()], KEY), keys)
 
     assert seal.key_id == KEY.key_id
@@ -279,7 +279,7 @@ def test_order_that_differs_from_its_seal_is_refused(
     bulletin: Bulletin, index: int, changes: dict[str, Any], names: str
 ) -> None:
     """Text, serial number, bulletin and region are sealed; the error says which differs."""
-    keys = [RegionKey("KR-26", KEY.key_id, KEY.public_key)]
+    keys = [Key(KEY.key_id, "KR-26", KEY.public_key, datetime(2021, 1, 1, tzinfo=UTC))]
     seal = open_seal(make_seal(bulletin, "KR-26", [broadcast()], KEY), keys)
 
     with pytest.raises(SignatureInvalidError, match=names):
@@ -288,7 +288,7 @@ def test_order_that_differs_from_its_seal_is_refused(
 
 def test_order_that_outlives_its_seal_is_refused(bulletin: Bulletin) -> None:
     """The expiry is sealed too."""
-    keys = [RegionKey("KR-26", KEY.key_id, KEY.public_key)]
+    keys = [Key(KEY.key_id, "KR-26", KEY.public_key, datetime(2021, 1, 1, tzinfo=UTC))]
     seal = open_seal(make_seal(bulletin, "KR-26", [broadcast()], KEY), keys)
     later = bulletin.expires + timedelta(seconds=1)
 

@@ -1,0 +1,36 @@
+"""Named places in the delivery path where a campaign may stop the process.
+
+Nothing happens at a failpoint unless somebody arms them; `app` arms them from the environment and
+refuses to in mode live. A name marks a place between two durable steps, so that stopping at each
+of them in turn covers every crash that matters.
+"""
+
+from collections.abc import Callable
+
+FAILPOINTS = (
+    "serial.claimed",  # the second file has the number, the database does not
+    "approve.written",  # everything is in the transaction, nothing is committed
+    "approve.committed",  # committed, and nobody was told
+    "intent.committed",  # the order is about to leave
+    "send.begun",  # octets were handed to the link
+    "send.answered",  # the peer has answered, the outcome is not committed
+    "outcome.committed",  # all is known
+    "window.committed",  # a window of recipients is about to leave
+    "recover.written",  # recovery is in the transaction, not committed
+    "checkpoint.signed",  # the audit checkpoint is signed, not yet witnessed
+)
+
+_handler: Callable[[str], None] | None = None
+
+
+def arm(handler: Callable[[str], None] | None) -> None:
+    """Have `handler` called with the name of every failpoint that is passed; None disarms."""
+    global _handler  # noqa: PLW0603 - one process, one campaign
+    _handler = handler
+
+
+def passing(name: str) -> None:
+    """Pass a failpoint."""
+    if _handler is not None:
+        assert name in FAILPOINTS, name  # noqa: S101 - our own invariant
+        _handler(name)

@@ -1,0 +1,208 @@
+"""What is looked at before a gateway serves, and by `cbgateway doctor`.
+
+In mode live every failure stops the start; all of them are told at once.
+"""
+
+import ctypes
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from cbgateway import RELEASED_AT
+from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.errors import ConfigurationError, GatewayError, KeyUnusableError
+from cbgateway.domain.people import Key
+from cbgateway.domain.ports import Transaction
+from cbgateway.home import ballast_of
+from cbgateway.settings import FILE_NAME, Settings, is_loopback, read_password
+from cbgateway.signing.keys import KNOWN_KEYS, SigningKey
+
+APPROVERS_MIN = 2
+PASSWORD_CHARACTERS_MIN = 6
+DISK_FREE_WARN = 0.2
+DISK_FREE_FAIL = 0.02
+KEY_ENDS_WARN_D = 7
+VOLATILE = {"tmpfs", "ramfs", "overlay", "aufs"}
+REMOTE = {"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "ceph", "glusterfs"}
+FAILPOINTS_VARIABLE = "CBGATEWAY_FAILPOINTS"
+TIME_ERROR = 5  # adjtimex: the clock is not synchronised
+TIMEX_OCTETS = 512  # more than struct timex has anywhere
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check has found."""
+
+    check: str
+    level: Level
+    detail: str
+
+
+def findings(home: Path, settings: Settings, tx: Transaction, *, now: datetime) -> list[Finding]:
+    """Look at everything; in mode live, what is doubtful elsewhere is a failure.
+
+    Args:
+        home: the gateway's folder.
+        settings: its settings.
+        tx: reads its store.
+        now: aware.
+    """
+    strict = settings.mode is Mode.LIVE
+    doubtful = Level.FAIL if strict else Level.WARN
+    checks: list[tuple[str, Callable[[], Iterator[tuple[Level, str]]]]] = [
+        ("permissions", lambda: _permissions(home, settings)),
+        ("passwords", lambda: _passwords(settings, doubtful)),
+        ("keys", lambda: _keys(settings, tx, now)),
+        ("people", lambda: _people(tx, doubtful)),
+        ("disk", lambda: _disk(settings, doubtful)),
+        ("witness", lambda: _witness(home, settings, doubtful)),
+        ("carriers", lambda: _carriers(settings) if strict else iter(())),
+        ("environment", lambda: _environment(doubtful)),
+        ("clock", lambda: _clock(now, doubtful)),
+    ]
+    found = []
+    for name, check in checks:
+        faults = [Finding(name, level, detail) for level, detail in check()]
+        found += faults or [Finding(name, Level.OK, "")]
+    return found
+
+
+def check_may_serve(found: list[Finding], mode: Mode) -> None:
+    """Refuse to serve in mode live with any failure.
+
+    Raises:
+        ConfigurationError: with every reason.
+    """
+    reasons = [f"{one.check}: {one.detail}" for one in found if one.level is Level.FAIL]
+    if mode is Mode.LIVE and reasons:
+        raise ConfigurationError(*reasons)
+
+
+def _permissions(home: Path, settings: Settings) -> Iterator[tuple[Level, str]]:
+    paths = [home, settings.database, settings.marks, *settings.keys.rglob("*")]
+    for path in paths:
+        mode = path.stat().st_mode
+        if path.name != FILE_NAME and mode & OTHERS and not _is_shielded(path, home):
+            yield Level.FAIL, f"{path} can be read by others; run: chmod go-rwx {path}"
+
+
+def _is_shielded(path: Path, home: Path) -> bool:
+    """Tell whether the gateway's folder keeps others away from what is inside."""
+    is_secret = path.suffix == ".pem"
+    return not is_secret and path != home and not home.stat().st_mode & OTHERS
+
+
+def _passwords(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
+    for code, carrier in settings.carriers.items():
+        try:
+            password = read_password(carrier.password_file)
+        except KeyUnusableError as error:
+            yield Level.FAIL, str(error)
+            continue
+        is_weak = password.lower() in {"password", "secret", "changeme", carrier.system_id.lower()}
+        if is_weak or len(password) < PASSWORD_CHARACTERS_MIN:
+            yield doubtful, f"the password of {code} is short or well known"
+
+
+def _keys(settings: Settings, tx: Transaction, now: datetime) -> Iterator[tuple[Level, str]]:
+    keys: list[Key] = [*tx.person_keys(), *tx.region_keys()]
+    for key in keys:
+        if key.public_key in KNOWN_KEYS:
+            yield Level.FAIL, f"key {key.key_id} of {key.holder} is a published test key"
+        soon = now + timedelta(days=KEY_ENDS_WARN_D)
+        if not key.is_revoked and key.until is not None and now < key.until <= soon:
+            yield Level.WARN, f"key {key.key_id} of {key.holder} ends {key.until.isoformat()}"
+    holders = {key.holder for key in tx.region_keys()}
+    for region in sorted(holders):
+        if not any(key.is_valid_at(now) for key in tx.region_keys() if key.holder == region):
+            yield Level.FAIL, f"region {region} has no sealing key that is valid"
+    try:
+        SigningKey.load(settings.keys / "audit.pem")
+    except GatewayError as error:
+        yield Level.FAIL, str(error)
+
+
+def _people(tx: Transaction, doubtful: Level) -> Iterator[tuple[Level, str]]:
+    people = [person for person in tx.people() if not person.is_revoked]
+    approvers = [person.name for person in people if person.may_approve]
+    if len(approvers) < APPROVERS_MIN:
+        yield doubtful, f"{len(approvers)} people may approve, {APPROVERS_MIN} are needed"
+    if not any(person.may_submit for person in people):
+        yield doubtful, "nobody may submit"
+
+
+def _disk(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
+    kind = filesystem_of(settings.database)
+    if kind in VOLATILE | REMOTE:
+        yield doubtful, f"{settings.database} is on {kind}, where a commit may not last"
+    usage = shutil.disk_usage(settings.database.parent)
+    free = usage.free / usage.total
+    if free < DISK_FREE_WARN:
+        level = Level.FAIL if free < DISK_FREE_FAIL else Level.WARN
+        yield level, f"{free:.0%} of the disk under {settings.database} is free"
+    if not ballast_of(settings).is_there():
+        yield Level.WARN, "the room for what is never blocked is given up; free some disk space"
+
+
+def _witness(home: Path, settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
+    if settings.witness.resolve().is_relative_to(home.resolve()):
+        yield doubtful, f"witness {settings.witness} is in the gateway's own folder"
+
+
+def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
+    for code, carrier in settings.carriers.items():
+        if carrier.is_laboratory:
+            yield Level.FAIL, f"carriers.{code} is a laboratory; it does not belong in mode live"
+        if is_loopback(carrier.host) and not carrier.is_tunnel:
+            detail = (
+                f"carriers.{code}.host is this machine, as simulators are; say is_tunnel = true "
+                "if the end of a tunnel listens there"
+            )
+            yield Level.FAIL, detail
+
+
+def _environment(doubtful: Level) -> Iterator[tuple[Level, str]]:
+    if os.environ.get(FAILPOINTS_VARIABLE):
+        yield doubtful, f"{FAILPOINTS_VARIABLE} is set; it makes the gateway stop on purpose"
+    if os.environ.get("LD_PRELOAD"):
+        yield Level.WARN, "LD_PRELOAD is set; somebody else's code runs in this process"
+    if os.environ.get("FAKETIME"):
+        yield doubtful, "FAKETIME is set; the clock is not the machine's"
+
+
+def _clock(now: datetime, doubtful: Level) -> Iterator[tuple[Level, str]]:
+    released = datetime.fromisoformat(RELEASED_AT).replace(tzinfo=UTC)
+    if now < released:
+        yield doubtful, f"it is {now.isoformat()}, before this version was made ({RELEASED_AT})"
+    if not _is_synchronised():
+        yield Level.WARN, "the clock is not synchronised, as the kernel says"
+
+
+def _is_synchronised() -> bool:
+    libc = ctypes.CDLL(None)
+    return bool(libc.adjtimex(ctypes.create_string_buffer(TIMEX_OCTETS)) != TIME_ERROR)
+
+
+def filesystem_of(path: Path) -> str:
+    """Give the kind of file system that a path is on, such as ``ext4``."""
+    best, kind = -1, "unknown"
+    resolved = path.resolve()
+    for line in Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines():
+        _, mounted, filesystem, *_ = line.split()
+        if resolved.is_relative_to(mounted) and len(mounted) >= best:
+            best, kind = len(mounted), filesystem
+    return kind

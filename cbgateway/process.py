@@ -1,0 +1,72 @@
+"""The process itself: its log, and the failpoints that campaigns stop it at."""
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any, TextIO
+
+from loguru import logger
+
+from cbgateway.domain import failpoints
+from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.errors import ConfigurationError
+from cbgateway.preflight import FAILPOINTS_VARIABLE
+
+
+def configure_logging(mode: Mode, stream: TextIO) -> None:
+    """Send log records to a stream, one JSON object a line, with the mode in every one.
+
+    Everything outside ASCII is escaped, so that no text can break a line or turn it around.
+    """
+
+    def write(message: Any) -> None:  # noqa: ANN401 - loguru's record has no public type
+        stream.write(_log_line(message.record) + "\n")
+        stream.flush()
+
+    logger.remove()
+    logger.add(write, level="INFO", diagnose=False)
+    logger.configure(extra={"mode": mode.value})
+
+
+def _log_line(record: Mapping[str, Any]) -> str:
+    line = {
+        "at": record["time"].astimezone(UTC).isoformat(),
+        "level": record["level"].name,
+        "message": record["message"],
+        **record["extra"],
+    }
+    if record["exception"] is not None:
+        line["exception"] = str(record["exception"].type)
+    return json.dumps(line, ensure_ascii=True, default=str)
+
+
+def arm_failpoints(mode: Mode) -> None:
+    """Have the process kill itself at the failpoint that the environment names, as campaigns do.
+
+    The variable holds a name, and how often it is to be passed first: ``send.answered:3``.
+
+    Raises:
+        ConfigurationError: mode live, or no such failpoint.
+    """
+    wanted = os.environ.get(FAILPOINTS_VARIABLE, "")
+    if not wanted:
+        return
+    name, _, count = wanted.partition(":")
+    if mode is Mode.LIVE:
+        msg = f"{FAILPOINTS_VARIABLE} is set; it makes the gateway stop on purpose"
+        raise ConfigurationError(msg)
+    if name not in failpoints.FAILPOINTS or not (count or "0").isdigit():
+        msg = f"{FAILPOINTS_VARIABLE}={wanted}: known are {', '.join(failpoints.FAILPOINTS)}"
+        raise ConfigurationError(msg)
+    left = int(count or "0")
+
+    def handler(passed: str) -> None:
+        nonlocal left
+        if passed == name:
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    failpoints.arm(handler)

@@ -1,0 +1,86 @@
+"""Who signed, and may they: the same question at intake, at approval and before every send."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from cbgateway.domain.bulletin import BulletinKind
+from cbgateway.domain.delivery import BulletinRecord, Channel
+from cbgateway.domain.errors import PermissionDeniedError, SignatureInvalidError
+from cbgateway.domain.people import Person, Use
+from cbgateway.domain.ports import Transaction
+from cbgateway.service.deployment import Deployment
+from cbgateway.signing.canonical import canonical
+from cbgateway.signing.jws import verify_detached
+
+
+def signer_of(
+    tx: Transaction, signature: str, document: Mapping[str, Any], *, content: str, at: datetime
+) -> Person:
+    """Give who signed a document.
+
+    Args:
+        tx: knows people and keys.
+        signature: detached JWS.
+        document: what it is over.
+        content: content name of the signature.
+        at: when it was made; the key has to have been valid then, and never revoked since.
+
+    Raises:
+        SignatureInvalidError: nobody who is known here signed this.
+    """
+
+    def lookup(key_id: str) -> bytes | None:
+        key = tx.person_key(key_id)
+        return key.public_key if key is not None and key.is_valid_at(at) else None
+
+    key_id = verify_detached(signature, canonical(document), lookup, content=content)
+    key = tx.person_key(key_id)
+    person = None if key is None else tx.person(key.holder)
+    if person is None:
+        msg = f"nobody with key {key_id!r} is known here"
+        raise SignatureInvalidError(msg)
+    return person
+
+
+def use_of(deployment: Deployment, class_name: str, kind: BulletinKind) -> Use:
+    """Give what a bulletin of a class and kind asks for."""
+    return Use(
+        alert_class=class_name,
+        severity=deployment.alert_class(class_name).severity,
+        kind=kind,
+        channels=frozenset(
+            Channel(route)
+            for carrier in deployment.carriers.values()
+            for route in carrier.routes.get(class_name, ())
+        ),
+    )
+
+
+def hands_of(tx: Transaction, record: BulletinRecord) -> tuple[Person, ...]:
+    """Give everybody who created, edited or submitted a bulletin.
+
+    Raises:
+        SignatureInvalidError: one of them is not known any more.
+    """
+    hands = []
+    for name in record.submission.hands:
+        person = tx.person(name)
+        if person is None:
+            msg = f"{record.bulletin.bulletin_id} was written by {name!r}, who is not known"
+            raise SignatureInvalidError(msg)
+        hands.append(person)
+    return tuple(hands)
+
+
+def check_regions(deployment: Deployment, person: Person, regions: Sequence[str]) -> None:
+    """Refuse regions that somebody may not address.
+
+    Raises:
+        PermissionDeniedError: with the first such region.
+    """
+    allowed = person.permission.regions
+    for code in regions:
+        if not deployment.covers(allowed, code):
+            msg = f"{person.name!r} may address {', '.join(allowed)}, not region {code}"
+            raise PermissionDeniedError(msg)

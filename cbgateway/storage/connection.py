@@ -1,0 +1,72 @@
+"""Connections that are as durable as was asked, and transactions that name what went wrong."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import apsw
+
+from cbgateway.domain.errors import DiskFullError, StoreError, StoreFailedError
+
+SQLITE_VERSION_MIN = 3_051_003  # the first with the fix for the WAL-reset race
+SYNCHRONOUS_FULL = 2
+UNUSABLE = (apsw.BusyError, apsw.CantOpenError, apsw.CorruptError, apsw.NotADBError)
+BUSY_TIMEOUT_MS = 10_000  # another process holds the write lock for one commit, not for seconds
+
+
+def connect(path: Path, *, create: bool = False, vfs: str | None = None) -> apsw.Connection:
+    """Open a connection that syncs every commit, checked by reading it back.
+
+    Args:
+        path: the file.
+        create: make it when it is not there.
+        vfs: SQLite's name of another file system layer; None for the usual one.
+
+    Raises:
+        StoreError: the file, or the disk under it, cannot keep that promise.
+    """
+    if apsw.SQLITE_VERSION_NUMBER < SQLITE_VERSION_MIN:
+        msg = f"SQLite {apsw.sqlite_lib_version()} lacks a fix for the write-ahead log"
+        raise StoreError(msg)
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
+    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    journal_mode = connection.pragma("journal_mode", "WAL")
+    connection.pragma("synchronous", "FULL")
+    synchronous = connection.pragma("synchronous")
+    if journal_mode != "wal" or synchronous != SYNCHRONOUS_FULL:
+        msg = (
+            f"{path} cannot be made durable: journal_mode is {journal_mode}, "
+            f"synchronous is {synchronous}; it needs a local disk"
+        )
+        raise StoreError(msg)
+    connection.pragma("foreign_keys", True)
+    return connection
+
+
+@contextmanager
+def transaction(connection: apsw.Connection, kind: str) -> Iterator[None]:
+    """Begin, and commit when the block ends or roll back when it raises.
+
+    Raises:
+        StoreFailedError: the disk failed; what was committed before may not be trusted to last.
+        DiskFullError: there is no room; nothing was stored.
+        StoreError: the database cannot be used now; nothing was stored.
+    """
+    try:
+        connection.execute(f"BEGIN {kind}")
+        yield
+        connection.execute("COMMIT")
+    except BaseException as error:
+        with suppress(apsw.Error):
+            connection.execute("ROLLBACK")
+        if isinstance(error, apsw.FullError):
+            msg = f"the disk is full: {error}; nothing was stored"
+            raise DiskFullError(msg) from error
+        if isinstance(error, apsw.IOError):
+            msg = f"the disk failed: {error}; the process ends, so that nobody relies on it"
+            raise StoreFailedError(msg) from error
+        if isinstance(error, UNUSABLE):
+            msg = f"the database cannot be used now: {error}; nothing was stored"
+            raise StoreError(msg) from error
+        raise
