@@ -288,6 +288,11 @@ class Framer:
         del self._buffer[:start]
         return items
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Tell whether the beginning of a PDU waits for its end."""
+        return bool(self._buffer) and not self._is_lost
+
     def _lose(self, length: int) -> Unparsed:
         self._is_lost = True
         error = PduError(

@@ -15,6 +15,8 @@ from cbgateway.carriers.window import Window
 from cbgateway.codec import smpp
 from cbgateway.profiles.models import SmppProfile
 
+PDU_TIMEOUT_S = 10.0
+"""A PDU has to end so long after its beginning: a length that lies, or a drip, holds up no more."""
 STRAY_ANSWERS_MAX = 3
 """Answers to nothing before the session ends."""
 
@@ -114,6 +116,7 @@ class SmppSession:
         self._sequence_number = 0
         self._bind_due: float | None = None
         self._heard_at = 0.0
+        self._pdu_due: float | None = None
         self._stray_answers = 0
 
     def may_request(self) -> bool:
@@ -147,9 +150,15 @@ class SmppSession:
 
     def receive(self, octets: bytes, *, now: float) -> list[object]:
         """Take octets from the message centre; see `carriers.base.Session`."""
-        self._heard_at = now
+        items = self._framer.receive(octets)
+        if items:
+            self._heard_at = now
+        if not self._framer.is_incomplete:
+            self._pdu_due = None
+        elif items or self._pdu_due is None:
+            self._pdu_due = now + PDU_TIMEOUT_S
         events: list[object] = []
-        for item in self._framer.receive(octets):
+        for item in items:
             if self.state is State.CLOSED:
                 break
             if isinstance(item, smpp.Unparsed):
@@ -168,6 +177,8 @@ class SmppSession:
             self._out.append(smpp.encode(smpp.Pdu(self._bind(), self._next_sequence_number())))
         if self.state is State.BINDING and self._bind_due is not None and now >= self._bind_due:
             return self._close("no answer to the bind")
+        if self._pdu_due is not None and now >= self._pdu_due:
+            return self._close(f"a PDU did not end within {PDU_TIMEOUT_S:.0f} s")
         events: list[object] = [Unanswered(token) for token in self._window.pop_due(now=now)]
         if self._own.pop_due(now=now):
             return events + self._close("no answer to enquire_link or unbind")
@@ -179,7 +190,7 @@ class SmppSession:
         """Give when `tick` has something to do."""
         if self.state is State.CLOSED:
             return None
-        times = [self._window.next_due(), self._own.next_due()]
+        times = [self._window.next_due(), self._own.next_due(), self._pdu_due]
         if self.state is State.BINDING:
             times.append(self._bind_due)
         if self.state is State.BOUND and not len(self._own):

@@ -301,6 +301,30 @@ def test_sequence_numbers_begin_anew_after_the_last() -> None:
     assert sent(one)[0].sequence_number == 1
 
 
+def test_pdu_that_does_not_end_closes_the_session() -> None:
+    """A drip of octets keeps nobody waiting, however often it comes."""
+    one = bound()
+    whole = pdu(smpp.EnquireLink(), 5)
+    assert one.receive(whole + whole[:7], now=1.0) == []
+    for step in range(8):
+        assert one.receive(whole[7 + step : 8 + step], now=2.0 + step) == []
+        assert one.tick(now=2.0 + step) == []
+
+    assert one.next_tick() == 11.0
+    (closed,) = one.tick(now=11.0)
+    assert closed == Closed("a PDU did not end within 10 s")
+
+
+def test_pdu_that_ends_in_time_is_no_fault() -> None:
+    """The clock runs for each PDU anew."""
+    one = bound()
+    whole = pdu(smpp.EnquireLink(), 5)
+    for second in (1.0, 9.0, 17.0):
+        one.receive(whole[:5], now=second)
+        one.receive(whole[5:], now=second + 8)
+        assert one.tick(now=second + 8) == []
+
+
 def framed(command_id: int, status: int, number: int, body: bytes) -> bytes:
     """Write a PDU whose length is right, whatever else is not."""
     header = (16 + len(body), command_id, status, number)
