@@ -48,7 +48,7 @@ def read_witness(text: str, *, origin: str, public_key: bytes) -> Checkpoint | N
         try:
             note = json.loads(line)["note"]
             name = note.split("\n", 1)[0]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             msg = "the witness file has a line that is no checkpoint"
             raise AuditError(msg) from error
         if name != origin:

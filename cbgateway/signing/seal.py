@@ -81,20 +81,30 @@ def open_seal(seal: str, keys: Iterable[Key]) -> Seal:
         return by_id[key_id].public_key if key_id in by_id else None
 
     payload, key_id = verify_compact(seal, lookup, content=CONTENT)
-    claims = json.loads(payload)
-    if claims["region"] != by_id[key_id].holder:
-        msg = f"key {key_id} belongs to region {by_id[key_id].holder}, not {claims['region']}"
+    try:
+        opened = _read(payload, key_id)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        msg = f"what key {key_id} signed is not a seal"
+        raise SignatureInvalidError(msg) from error
+    if opened.region != by_id[key_id].holder:
+        msg = f"key {key_id} belongs to region {by_id[key_id].holder}, not {opened.region}"
         raise SignatureInvalidError(msg)
+    return opened
+
+
+def _read(payload: bytes, key_id: str) -> Seal:
+    """Read a seal's claims; any of Python's own errors says that they are something else."""
+    claims = json.loads(payload)
     return Seal(
-        bulletin_id=claims["bulletin"],
-        region=claims["region"],
-        kind=claims["kind"],
-        mode=claims["mode"],
+        bulletin_id=str(claims["bulletin"]),
+        region=str(claims["region"]),
+        kind=str(claims["kind"]),
+        mode=str(claims["mode"]),
         sent=datetime.fromisoformat(claims["sent"]),
         expires=datetime.fromisoformat(claims["expires"]),
-        text_digests=claims["texts"],
+        text_digests={language: str(value) for language, value in claims["texts"].items()},
         broadcasts={
-            language: (identifier, serial)
+            language: (int(identifier), int(serial))
             for language, (identifier, serial) in claims["broadcasts"].items()
         },
         key_id=key_id,

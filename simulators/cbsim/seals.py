@@ -74,8 +74,11 @@ def check_seal(
     if claims is None:
         return Verdict.INVALID
     digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-    languages = [language for language, value in claims["texts"].items() if value == digest]
-    numbers = [tuple(claims["broadcasts"].get(language, ())) for language in languages]
+    try:
+        languages = [language for language, value in claims["texts"].items() if value == digest]
+        numbers = [tuple(claims["broadcasts"].get(language, ())) for language in languages]
+    except (KeyError, TypeError, AttributeError):
+        return Verdict.INVALID
     is_ours = claims["region"] in regions and languages
     is_this = broadcast is None or broadcast in numbers
     return Verdict.VALID if is_ours and is_this else Verdict.INVALID
@@ -91,10 +94,10 @@ def _claims(seal: str, keys: Mapping[str, PublishedKey]) -> dict[str, Any] | Non
         if header["alg"] != "Ed25519":
             return None
         key.public_key.verify(_octets(signature), signed.encode())
-        claims: dict[str, Any] = json.loads(_octets(encoded_payload))
-    except (ValueError, KeyError, TypeError, InvalidSignature):
+        claims = json.loads(_octets(encoded_payload))
+        return claims if claims["region"] == key.region else None
+    except (ValueError, KeyError, TypeError, RecursionError, InvalidSignature):
         return None
-    return claims if claims.get("region") == key.region else None
 
 
 def _octets(text: str) -> bytes:
