@@ -1,0 +1,198 @@
+"""What has to be true after every storm: the guarantees, over what really reached the phones."""
+
+from collections import Counter
+from typing import Any
+
+from cbgateway.codec import cbs
+from cbgateway.domain.bulletin import BulletinState
+from cbgateway.domain.lifecycle import BULLETIN_TRANSITIONS, DELIVERY_TRANSITIONS, DeliveryState
+from cbgateway.domain.orders import Submit, decode_order
+from cbgateway.domain.outcomes import Outcome
+from tests.storm.world import START, World
+
+COPIES_MAX = 2
+REVOKED_WITHIN_S = 5.0
+
+
+def problems(world: World) -> list[str]:
+    """Give every broken guarantee."""
+    gateway = world.open_gateway()
+    with gateway.store.read() as tx:
+        records = {one.bulletin.bulletin_id: one for one in tx.bulletins()}
+        deliveries = tx.deliveries()
+    found: list[str] = []
+    found += _nothing_lost(world, records, deliveries)
+    found += _all_ended(deliveries)
+    found += _copies(world, deliveries)
+    found += _on_air(world, records, deliveries)
+    found += _serials(world)
+    found += _only_approved(world, records)
+    try:
+        gateway.history.verify()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the log does not verify
+        found.append(f"audit: {error}")
+    gateway.store.close()
+    gateway.marks.close()
+    return found
+
+
+def _nothing_lost(world: World, records: Any, deliveries: Any) -> list[str]:
+    """G1: what was accepted is there, approved, with all its orders."""
+    found = []
+    by_bulletin = Counter(row.bulletin_id for row in deliveries)
+    for entry in world.bulletins:
+        if not entry["is_accepted"]:
+            continue
+        record = records.get(entry["id"])
+        if record is None or record.decision is None or not record.decision.plan_hash:
+            found.append(f"lost: {entry['id']} was accepted and is not there")
+        elif entry["kind"] != "withdrawal" and not by_bulletin[entry["id"]]:
+            found.append(f"lost: {entry['id']} has no orders")
+        elif record.state not in BULLETIN_TRANSITIONS:
+            found.append(f"state: {entry['id']} is {record.state}")
+    return found
+
+
+def _all_ended(deliveries: Any) -> list[str]:
+    """G4: after the calm, everything is in a state that needs nobody."""
+    found = []
+    for row in deliveries:
+        is_open = row.state in {DeliveryState.READY, DeliveryState.INTENT}
+        if row.state is DeliveryState.IN_DOUBT:
+            is_open = row.lineage.channel.value == "broadcast" or Outcome.IN_DOUBT in row.outcomes
+        if is_open and "no budget" not in row.reason:
+            found.append(
+                f"not ended: delivery {row.delivery_id} of {row.bulletin_id} at "
+                f"{row.lineage.peer_id} {row.lineage.channel} is {row.state}: {row.reason} "
+                f"{row.outcomes.hex()}"
+            )
+        if not DELIVERY_TRANSITIONS[row.state] and Outcome.SENDING in row.outcomes:
+            found.append(f"ended in flight: delivery {row.delivery_id}")
+    return found
+
+
+def _copies(world: World, deliveries: Any) -> list[str]:
+    """G6: nobody gets a third copy; a yes means that a copy is there."""
+    found = []
+    copies: Counter[tuple[str, str]] = Counter()
+    for centre in world.centres.values():
+        for _, number, text in centre.network.messages:
+            copies[number, text] += 1
+    for (number, text), count in copies.items():
+        if count > COPIES_MAX:
+            found.append(f"copies: {number} got {text!r} {count} times")
+    world.copies = copies  # type: ignore[attr-defined]
+    texts = {entry["id"]: entry["text"] for entry in world.bulletins}
+    for row in deliveries:
+        if not row.recipients:
+            continue
+        order = decode_order(row.order)
+        assert isinstance(order, Submit)
+        for number, octet in zip(order.recipients, row.outcomes, strict=False):
+            count = copies[number, texts[row.bulletin_id]]
+            if octet == Outcome.ACCEPTED and not count:
+                found.append(f"lost: {number} is said to have {row.bulletin_id}, and has not")
+            if octet == Outcome.UNSENT and count:
+                found.append(f"untrue: {number} has {row.bulletin_id}, said to be unsent")
+            if octet == Outcome.ACCEPTED and count > COPIES_MAX:
+                found.append(f"copies: {number} has {row.bulletin_id} {count} times")
+    return found
+
+
+def _on_air(world: World, records: Any, deliveries: Any) -> list[str]:
+    """G8, G9: at the end, each centre has the newest version of each incident, and no other."""
+    found = []
+    now = world.clock.now()
+    for code, centre in world.centres.items():
+        newest: dict[str, Any] = {}
+        for record in records.values():
+            if record.decision is None or not record.decision.plan_hash:
+                continue
+            incident = record.bulletin.incident_id
+            if incident not in newest or record.bulletin.number > newest[incident].bulletin.number:
+                newest[incident] = record
+        allowed = {
+            record.bulletin.texts["ko"]
+            for record in newest.values()
+            if record.bulletin.texts and record.state is not BulletinState.WITHDRAWN
+        }
+        left_by_revocation = {
+            entry["text"]
+            for entry in world.bulletins
+            if entry["incident"] in newest
+            and newest[entry["incident"]].bulletin.sender in world.revoked
+        }
+        rows = {
+            row.bulletin_id: row
+            for row in deliveries
+            if row.lineage.peer_id == code and not row.is_stop and not row.recipients
+        }
+        on_air = Counter(
+            (_text_of(one), one.area) for one in centre.network.on_air.values()
+        )
+        for (text, area), count in on_air.items():
+            if text not in allowed and text not in left_by_revocation:
+                found.append(f"on air: {code} in {area} still repeats {text!r}")
+            if count > 1:
+                found.append(f"on air: {code} in {area} repeats {text!r} {count} times over")
+        for record in newest.values():
+            bulletin = record.bulletin
+            row = rows.get(bulletin.bulletin_id)
+            if not bulletin.texts or row is None or row.state is not DeliveryState.ACKED:
+                continue
+            if bulletin.expires <= now:
+                continue
+            for area in bulletin.regions:
+                if (bulletin.texts["ko"], area) not in on_air:
+                    found.append(f"on air: {code} lacks {bulletin.bulletin_id} in {area}")
+    return found
+
+
+def _text_of(one: Any) -> str:
+    pages = [cbs.decode_gsm_page(page) for page in one.pages]
+    return cbs.read_pages([page.page for page in pages], dcs=pages[0].dcs).text
+
+
+def _serials(world: World) -> list[str]:
+    """G5: no serial number ever stands for two texts, and phones show a text once."""
+    found = []
+    for code, centre in world.centres.items():
+        seen: dict[bytes, str] = {}
+        for _, one in centre.network.broadcasts:
+            key = one.pages[0][:4] + one.area.encode()
+            text = _text_of(one)
+            if seen.setdefault(key, text) != text:
+                found.append(f"serial: {code} uses {key[:4].hex()} for two texts")
+        shown = Counter(
+            (number, text)
+            for number, text in centre.network.shown
+            if not number.endswith(tuple(f"{n:04d}" for n in range(12)))
+        )
+        for (number, text), count in shown.items():
+            if count > 1:
+                found.append(f"shown: {number} showed {text!r} {count} times")
+    return found
+
+
+def _only_approved(world: World, records: Any) -> list[str]:
+    """G3, G11: every text was approved before it left, in time, by people who may."""
+    found = []
+    entries = {entry["text"]: entry for entry in world.bulletins if entry["text"]}
+    for code, centre in world.centres.items():
+        sent = [(at_s, _text_of(one)) for at_s, one in centre.network.broadcasts]
+        sent += [(at_s, text) for at_s, _, text in centre.network.messages]
+        for at_s, text in sent:
+            entry = entries.get(text)
+            record = records.get(entry["id"]) if entry else None
+            if entry is None or record is None or record.decision is None:
+                found.append(f"unapproved: {code} got {text!r}")
+                continue
+            since_start_s = at_s - START.timestamp()
+            if since_start_s + 0.001 < entry["approved_at_s"]:
+                found.append(f"unapproved: {code} got {entry['id']} before its approval")
+            if at_s > entry["expires"].timestamp() + 15:
+                found.append(f"expired: {code} got {entry['id']} after its end")
+            revoked_at_s = world.revoked.get(entry["sender"])
+            if revoked_at_s is not None and since_start_s > revoked_at_s + REVOKED_WITHIN_S + 13:
+                found.append(f"revoked: {code} got {entry['id']} {since_start_s - revoked_at_s}")
+    return found
