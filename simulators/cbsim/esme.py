@@ -155,7 +155,7 @@ class Load:
         self._seconds_s = seconds_s
         self._rate = rate
         self._respects_throttling = respects_throttling
-        self._started_s = 0.0
+        self.started_s = 0.0
         self._is_stopped = False
         self._pause_s = 0.0
         self._paused_until_s = 0.0
@@ -168,7 +168,7 @@ class Load:
 
     def start(self, now_s: float) -> None:
         """Let the first message be due now."""
-        self._started_s = now_s
+        self.started_s = now_s
 
     def stop(self) -> None:
         """Let no further message be due."""
@@ -180,31 +180,36 @@ class Load:
             return 0
         due = BLOCK_MAX
         if self._rate is not None:
-            due = int((now_s - self._started_s) * self._rate) + 1 - self.taken
+            due = int((now_s - self.started_s) * self._rate) + 1 - self.taken
         return due if self._count is None else min(due, self._count - self.taken)
 
     def next_due_s(self, now_s: float) -> float | None:
-        """Give when the next message is due; None when no time makes one due."""
+        """Give when the next message is due; None when no time makes one due, but an answer."""
         if self.is_finished(now_s):
             return None
         if self._rate is None:
-            return max(self._paused_until_s, now_s)
-        return max(self._started_s + self.taken / self._rate, self._paused_until_s)
+            return self._paused_until_s if now_s < self._paused_until_s else None
+        return max(self.started_s + self.taken / self._rate, self._paused_until_s)
 
     def is_finished(self, now_s: float) -> bool:
         """Tell whether nothing will be due any more."""
         if self._is_stopped or (self._count is not None and self.taken >= self._count):
             return True
-        return self._seconds_s is not None and now_s >= self._started_s + self._seconds_s
+        return self._seconds_s is not None and now_s >= self.started_s + self._seconds_s
 
-    def take(self, count: int, now_s: float) -> array[float]:
+    def take(self, count: int, now_s: float) -> "array[float]":
         """Take messages off the schedule; gives when each was to be sent."""
         first = self.taken
         self.taken += count
         if self._rate is None:
             return array("d", (now_s,)) * count
-        begin_s, rate = self._started_s, self._rate
+        begin_s, rate = self.started_s, self._rate
         return array("d", [begin_s + number / rate for number in range(first, first + count)])
+
+    def span_s(self, ended_s: float) -> float:
+        """Give the time that the load took, the last message's share of the schedule included."""
+        span_s = max(ended_s - self.started_s, 0.0)
+        return span_s if self._rate is None else max(span_s, self.taken / self._rate)
 
     def unsent(self, now_s: float) -> int:
         """Give how many messages the schedule holds that were not sent."""
@@ -212,7 +217,7 @@ class Load:
             return self._count - self.taken
         if self._rate is None:
             return 0
-        elapsed_s = now_s - self._started_s
+        elapsed_s = now_s - self.started_s
         if self._seconds_s is not None:
             elapsed_s = min(elapsed_s, self._seconds_s)
         planned = -int(-elapsed_s * self._rate // 1)
@@ -366,6 +371,8 @@ class EsmeSession:
                 break
             slot = number & mask
             if command != _SUBMIT_SM_RESP:
+                self._settle(slots, statuses, now_s)  # first: the PDU may end the session
+                slots, statuses = [], []
                 self._on_other(buffer[at : at + length], now_s)
             elif marks[slot] == _WAITING and numbers[slot] == number:
                 marks[slot] = _ANSWERED
@@ -435,9 +442,7 @@ class EsmeSession:
             case smpp.AlertNotification() | smpp.Outbind():
                 return
             case _:
-                nack = smpp.Pdu(
-                    smpp.GenericNack(), pdu.sequence_number, smpp.Status.ESME_RINVCMDID
-                )
+                nack = smpp.Pdu(smpp.GenericNack(), pdu.sequence_number, smpp.Status.ESME_RINVCMDID)
                 self._out.append(smpp.encode(nack))
                 return
         self._out.append(smpp.encode(smpp.Pdu(smpp.response_to(pdu.body), pdu.sequence_number)))

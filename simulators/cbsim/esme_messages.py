@@ -69,7 +69,7 @@ def load_destinations(path: Path) -> Iterator[bytes]:
         OSError: it cannot be read.
         ValueError: it holds no numbers, too many, or something else; names the line.
     """
-    numbers = []
+    numbers: list[bytes] = []
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.reader(file):
             text = row[0].strip() if row else ""
@@ -190,7 +190,10 @@ class Messages:
             sequence_number = number.to_bytes(4, "big")
             out += (piece.heads[len(to)], sequence_number, piece.middle, to, piece.tail)
             if piece.reference_octets:
-                out += ((message & 0xFFFF).to_bytes(2, "big")[-piece.reference_octets :], piece.rest)
+                out += (
+                    (message & 0xFFFF).to_bytes(2, "big")[-piece.reference_octets :],
+                    piece.rest,
+                )
         self._to, self._message = to, message
         return b"".join(out)
 
