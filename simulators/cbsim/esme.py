@@ -6,6 +6,7 @@ from `cbsim.esme_messages`, times stand in arrays indexed by sequence number, an
 by their headers alone.
 """
 
+import math
 import re
 from array import array
 from collections import Counter
@@ -25,6 +26,8 @@ RING_FACTOR = 4
 WINDOW_MAX = 100_000
 LATE_S = 0.010
 """A message sent so long after its time counts as late; shorter is the timer's grain."""
+GRACE_S = 0.25
+"""What a schedule holds at its end is sent so long after it; then it counts as unsent."""
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 5.0
 PDU_OCTETS_MAX = 70_000
@@ -151,6 +154,10 @@ class Load:
         """
         if count is None and seconds_s is None:
             raise ValueError("a load ends by count or by time; neither is given")
+        if rate is not None and seconds_s is not None:
+            planned = math.ceil(rate * seconds_s)
+            count = planned if count is None else min(count, planned)
+            seconds_s += GRACE_S
         self._count = count
         self._seconds_s = seconds_s
         self._rate = rate
@@ -211,19 +218,10 @@ class Load:
         span_s = max(ended_s - self.started_s, 0.0)
         return span_s if self._rate is None else max(span_s, self.taken / self._rate)
 
-    def unsent(self, now_s: float) -> int:
-        """Give how many messages the schedule holds that were not sent."""
-        if self._count is not None and self._seconds_s is None:
-            return self._count - self.taken
-        if self._rate is None:
-            return 0
-        elapsed_s = now_s - self.started_s
-        if self._seconds_s is not None:
-            elapsed_s = min(elapsed_s, self._seconds_s)
-        planned = -int(-elapsed_s * self._rate // 1)
-        if self._count is not None:
-            planned = min(planned, self._count)
-        return max(planned - self.taken, 0)
+    def unsent(self) -> int:
+        """Give how many messages the plan holds that were not sent."""
+        is_by_time = self._rate is None and self._seconds_s is not None
+        return 0 if self._count is None or is_by_time else self._count - self.taken
 
     def answered(self, throttled: int, accepted: int, now_s: float) -> None:
         """Learn what answers say: throttling doubles the pause, acceptance after it ends it."""

@@ -156,7 +156,7 @@ class LoadRun:
             is_alive = any(one.state is State.BOUND for one in sessions)
             if is_alive and not self._load.is_finished(now_s):
                 return
-            self._unsent = self._load.unsent(now_s)
+            self._unsent = self._load.unsent()
             self._phase = Phase.DRAINING
         if self._phase is Phase.DRAINING and self._is_drained(now_s, sessions):
             self._phase = Phase.UNBINDING
