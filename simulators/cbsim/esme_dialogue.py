@@ -56,7 +56,7 @@ class Entry:
             case smpp.Unparsed() as unparsed:
                 yield f"{arrow} cannot be read: {printable(str(unparsed.error))}"
             case bytes() as octets:
-                yield f"{arrow} octets: {octets.hex(' ', 4)}"
+                yield f"{arrow} octets: {octets.hex(' ', -4)}"
             case text:
                 yield f"{arrow} {printable(text)}"
 
@@ -307,7 +307,9 @@ def _fields(pdu: smpp.Pdu) -> dict[str, Any]:
     fields = smpp.fields_of(pdu.body) | {"sequence_number": pdu.sequence_number}
     if "short_message" in fields:
         try:
-            fields["text"] = smpp_text.decode_text(fields["short_message"], fields["data_coding"])
+            fields["text"] = smpp_text.decode_text(
+                fields["short_message"], fields.get("data_coding", 0)
+            )
         except GatewayError:
             fields["text"] = None
     return fields
@@ -336,7 +338,7 @@ def _written(value: Any) -> str:  # noqa: ANN401 - a number, a string, octets
         case None:
             return "not there"
         case bytes():
-            return value.hex(" ", 4) or "(empty)"
+            return value.hex(" ", -4) or "(empty)"
         case str():
             return printable(repr(value))
         case _:

@@ -208,6 +208,8 @@ def _request(default: smpp.Body, row: Mapping[str, Any]) -> Request:
         sequence=_sequence(row.get("sequence")),
         status=_status(row.get("status", 0)) or 0,
     )
+    if action.sequence == ANY:
+        raise ValueError("a request has a sequence number of its own")
     smpp.encode(build(action, 1, None))
     return action
 
