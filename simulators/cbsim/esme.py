@@ -280,7 +280,9 @@ class EsmeSession:
     # The way out.
 
     def start(self, now_s: float) -> None:
-        """Ask to be bound."""
+        """Ask to be bound, unless the session was ended before its connection was made."""
+        if self.state is not State.OPEN:
+            return
         self._heard_s = now_s
         self.state = State.BINDING
         self._ask(self._bind.body(), now_s)

@@ -86,9 +86,8 @@ class Dialogue:
     """Goes through a script.
 
     Attributes:
-        is_over: whether nothing more will happen.
+        is_over: whether nothing more will happen, and the connection is to be closed.
         failure: which step failed and what came instead; empty when none did.
-        wants_close: whether the connection is to be closed.
     """
 
     def __init__(self, script: Script, on_entry: Callable[[Entry], None]) -> None:
@@ -100,7 +99,6 @@ class Dialogue:
         """
         self.is_over = False
         self.failure = ""
-        self.wants_close = False
         self._script = script
         self._on_entry = on_entry
         self._framer = smpp.Framer()
@@ -185,7 +183,7 @@ class Dialogue:
             case Wait(seconds_s):
                 return waited_s >= seconds_s
             case Close():
-                self.wants_close = self._is_closed = True
+                self._is_closed = True
         return True
 
     def _request(self, action: Request) -> None:
@@ -284,14 +282,14 @@ class Dialogue:
                 pass
 
     def _end(self) -> None:
-        self.is_over = self.wants_close = True
+        self.is_over = True
         for item in self._queue:
             came = "what cannot be read" if isinstance(item, smpp.Unparsed) else _titled(item)
             self._tell("note", f"no step looked at {came}")
 
     def _fail(self, why: str) -> None:
         self.failure = f"step {self._step + 1}: {why}"
-        self.is_over = self.wants_close = True
+        self.is_over = True
 
     def _tell(self, kind: str, item: Item | bytes | str) -> None:
         self._on_entry(Entry(min(self._step + 1, len(self._script.steps)), kind, item))

@@ -40,6 +40,7 @@ class Destinations:
         Raises:
             ValueError: nothing that fits an address, or two counters.
         """
+        pattern = pattern.removeprefix("+")
         _check_address(pattern)
         runs = COUNTER.findall(pattern)
         if len(runs) > 1:
@@ -72,7 +73,7 @@ def load_destinations(path: Path) -> Iterator[bytes]:
     numbers: list[bytes] = []
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.reader(file):
-            text = row[0].strip() if row else ""
+            text = row[0].strip().removeprefix("+") if row else ""
             if not text or text.startswith("#") or (not numbers and text.isalpha()):
                 continue  # a remark, or the heading
             _check_address(text)

@@ -1,8 +1,10 @@
 """The asyncio shell of the load generator: connections, the clock, Ctrl-C."""
 
 import asyncio
+import contextlib
 import signal
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, auto
@@ -13,6 +15,8 @@ from cbsim.esme_messages import Messages
 from cbsim.esme_report import Report, progress_line
 
 CONNECT_TIMEOUT_S = 10
+CLOSE_TIMEOUT_S = 2
+"""How long the last octets of a conversation may take to go out."""
 TICK_MIN_S = 0.001
 """Messages that are due within a millisecond leave together; a finer timer costs more."""
 TICK_MAX_S = 0.05
@@ -211,19 +215,30 @@ class LoadRun:
         for connection in self._connections[self._turn :] + self._connections[: self._turn]:
             self.pump(connection)
 
-    def answered(self) -> None:
-        """Remember when the last octets came."""
-        if self._phase in {Phase.LOADING, Phase.DRAINING} and self._drained_s is None:
-            self._ended_s = self._loop.time()
+    def heard(self, connection: "_Connection", *, is_answer: bool) -> None:
+        """Note when the last answer came; go on at once where no tick need be waited for.
+
+        With a thousand binds not every answer may look at all of them.
+        """
+        now_s = self._loop.time()
+        if is_answer:
+            self._ended_s = now_s
+        is_under_way = self._phase is Phase.LOADING and not self._load.is_finished(now_s)
+        is_draining = self._phase is Phase.DRAINING and connection.session.outstanding > 0
+        if not is_under_way and not is_draining:
+            self.advance()
 
     def _report(self) -> Report:
-        problems = [one.session.problem for one in self._connections if one.session.problem]
+        problems = Counter(one.session.problem for one in self._connections if one.session.problem)
         return Report(
             tally=self._tally,
             seconds_s=self._load.span_s(self._ended_s),
             unsent=self._unsent,
             is_open=self._load.is_open,
-            problems=tuple(problems),
+            problems=tuple(
+                problem if binds == 1 else f"{problem} ({binds} binds)"
+                for problem, binds in problems.items()
+            ),
         )
 
 
@@ -248,10 +263,9 @@ class _Connection(asyncio.Protocol):
         """Read answers, and send what they make room for."""
         before = self.session.outstanding
         self.session.receive(data, asyncio.get_running_loop().time())
-        if self.session.outstanding != before:
-            self._run.answered()
+        is_answer = self.session.outstanding != before
         self._run.pump(self)
-        self._run.advance()
+        self._run.heard(self, is_answer=is_answer)
 
     def pause_writing(self) -> None:
         """Write no more messages."""
@@ -299,29 +313,38 @@ async def run_script(peer: Peer, dialogue: Dialogue) -> None:
         reader, writer = await asyncio.open_connection(peer.host, peer.port, ssl=peer.tls)
     try:
         dialogue.go_on(loop.time())
+        is_gone = False
         while not dialogue.is_over:
             writer.write(dialogue.outgoing())
-            octets = await _read_until(reader, writer, dialogue.wake_at_s())
+            octets = await _read_until(reader, writer, dialogue.wake_at_s(), is_gone=is_gone)
             if octets is None:
                 dialogue.go_on(loop.time())
             elif octets:
                 dialogue.receive(octets, loop.time())
             else:
+                is_gone = True
                 dialogue.closed(loop.time())
         writer.write(dialogue.outgoing())
     finally:
         writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await writer.wait_closed()
 
 
 async def _read_until(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, until_s: float | None
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    until_s: float | None,
+    *,
+    is_gone: bool,
 ) -> bytes | None:
     """Give what the peer says; nothing when it has closed, None when the time is over."""
     try:
         async with asyncio.timeout_at(until_s):
+            if is_gone:
+                await asyncio.Event().wait()  # for the time alone
             await writer.drain()
-            if reader.at_eof():
-                await asyncio.Event().wait()
             return await reader.read(READ_OCTETS)
     except TimeoutError:
         return None

@@ -100,7 +100,7 @@ def test_patterns_count() -> None:
 
     assert [b"8205", b"8215"] == numbers[:2]
     assert [b"8295", b"8205"] == numbers[-2:]
-    assert [b"112"] * 3 == list(islice(Destinations("112"), 3))
+    assert [b"112"] * 3 == list(islice(Destinations("+112"), 3))
     for wrong in ("", "8" * 21, "8#2#", "82장"):
         with pytest.raises(ValueError, match=r"is no address|runs of #"):
             Destinations(wrong)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -20,9 +22,11 @@ from typer.testing import CliRunner
 from cbgateway.codec import smpp, smpp_text
 from cbsim.cli import app
 from cbsim.esme import Bind, Load, Tally
+from cbsim.esme_dialogue import Dialogue
 from cbsim.esme_messages import Destinations, Messages
 from cbsim.esme_report import Expectations, Report, parse_accepted
-from cbsim.esme_run import LoadRun, Peer
+from cbsim.esme_run import LoadRun, Peer, run_script
+from cbsim.esme_script import load_script
 
 RUNNER = CliRunner()
 
@@ -367,3 +371,129 @@ def test_expectations_decide() -> None:
     for wrong in ("many", "101%", "-1"):
         with pytest.raises(ValueError, match=r"neither|cannot be reached"):
             parse_accepted(wrong)
+
+
+def test_progress_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for each span of time, with what has come so far."""
+    monkeypatch.setattr("cbsim.esme_run.PROGRESS_S", 0.02)
+    lines: list[str] = []
+
+    async def scenario() -> Report:
+        async with odd(plain) as port:
+            run = load_run(port, Load(count=20, rate=100.0))
+            run._on_progress = lines.append
+            return await run.run()
+
+    assert asyncio.run(scenario()).was_all_accepted
+    assert lines
+    assert lines[0].startswith("0 s: sent ")
+
+
+def test_interrupt_while_binding_ends_at_once() -> None:
+    """Nobody waits for a bind that does not come."""
+    runs: list[LoadRun] = []
+
+    def answer(pdu: smpp.Pdu) -> list[smpp.Pdu]:
+        runs[0].interrupt()
+        return []
+
+    async def scenario() -> Report:
+        async with odd(answer) as port:
+            runs.append(load_run(port, Load(count=10), binds=2))
+            return await runs[0].run()
+
+    report = asyncio.run(scenario())
+    assert (0, ("interrupted (2 binds)",)) == (report.tally.sent, report.problems)
+
+
+def test_big_load_passes_through_full_sockets() -> None:
+    """Writing pauses while the network is full, and goes on."""
+
+    async def scenario() -> Report:
+        async with odd(plain) as port:
+            run = load_run(port, Load(count=12_000), window=12_000)
+            return await run.run()
+
+    report = asyncio.run(scenario())
+    assert (12_000, True) == (report.tally.accepted, report.was_all_accepted)
+
+
+def test_peer_that_only_asks_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that it does not take are not kept for ever."""
+    monkeypatch.setattr("cbsim.esme_run.WRITE_OCTETS_MAX", 65_536)
+
+    heard: list[asyncio.Transport] = []
+
+    class Deaf(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            heard.append(transport)
+            transport.pause_reading()
+            bound = smpp.encode(smpp.Pdu(smpp.BindTransceiverResp(), 1))
+            asks = b"".join(smpp.encode(smpp.Pdu(smpp.EnquireLink(), n)) for n in range(1, 100_001))
+            transport.write(bound + asks * 2)
+
+    async def scenario() -> Report:
+        listening = socket.create_server(("127.0.0.1", 0))
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        server = await asyncio.get_running_loop().create_server(Deaf, sock=listening)
+        try:
+            port = server.sockets[0].getsockname()[1]
+            return await load_run(port, Load(seconds_s=600.0, rate=0.001)).run()
+        finally:
+            for transport in heard:
+                transport.abort()
+            server.close()
+
+    assert ("the message centre takes no octets",) == asyncio.run(scenario()).problems
+
+
+@pytest.mark.parametrize("kind", ["toml", "jsonl"])
+def test_script_waits_on_when_the_peer_has_gone(tmp_path: Path, kind: str) -> None:
+    """A wait is not cut short by a connection that is closed, nor is a late step sent into it."""
+    path = tmp_path / f"talk.{kind}"
+    steps = [{"do": "bind"}, {"do": "wait", "seconds": 0.05}, {"do": "enquire_link"}]
+    if kind == "toml":
+        rows = ["".join(f"{k} = {json.dumps(v)}\n" for k, v in step.items()) for step in steps]
+        path.write_text("".join(f"[[step]]\n{row}" for row in rows), "utf-8")
+    else:
+        path.write_text("\n".join(map(json.dumps, steps)), "utf-8")
+    dialogue = Dialogue(load_script(path, Bind("me", "")), lambda _: None)
+
+    async def scenario() -> float:
+        async with odd(lambda _: None) as port:
+            began = asyncio.get_running_loop().time()
+            await run_script(Peer("127.0.0.1", port), dialogue)
+            return asyncio.get_running_loop().time() - began
+
+    assert asyncio.run(scenario()) >= 0.05
+    assert dialogue.failure == "step 3: enquire_link cannot be sent: the connection is closed"
+
+
+def test_sigint_reports(tmp_path: Path) -> None:
+    """Ctrl-C at the command: the report comes, and the code says that not everything was sent."""
+    out = tmp_path / "out"
+
+    async def scenario() -> int:
+        told = asyncio.Event()
+
+        def answer(pdu: smpp.Pdu) -> list[smpp.Pdu]:
+            if isinstance(pdu.body, smpp.SubmitSm):
+                told.set()
+            return plain(pdu)
+
+        async with odd(answer) as port:
+            with out.open("wb") as file:
+                esme = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-m", "cbsim", "esme", "--port", str(port)),
+                    *("--count", "1000000", "--rate", "50", "--json"),
+                    stdout=file,
+                )
+                await told.wait()
+                esme.send_signal(signal.SIGINT)
+                return await esme.wait()
+
+    assert asyncio.run(scenario()) == 4
+    report = json.loads(out.read_text("utf-8"))
+    assert report["sent"] == report["accepted"] >= 1
+    assert report["unsent"] == 1_000_000 - report["sent"]

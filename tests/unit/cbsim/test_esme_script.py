@@ -121,7 +121,7 @@ def test_wrong_answer_fails_the_step(body: smpp.Body, number: int, status: int, 
     bench.say(body, number, status)
 
     assert why == bench.dialogue.failure
-    assert bench.dialogue.wants_close
+    assert bench.dialogue.is_over
 
 
 def test_silence_and_closing_fail_the_step() -> None:
