@@ -127,9 +127,7 @@ def _on_air(world: World, records: Any, deliveries: Any) -> list[str]:
             for row in deliveries
             if row.lineage.peer_id == code and not row.is_stop and not row.recipients
         }
-        on_air = Counter(
-            (_text_of(one), one.area) for one in centre.network.on_air.values()
-        )
+        on_air = Counter((_text_of(one), one.area) for one in centre.network.on_air.values())
         for (text, area), count in on_air.items():
             if text not in allowed and text not in left_by_revocation:
                 found.append(f"on air: {code} in {area} still repeats {text!r}")

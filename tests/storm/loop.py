@@ -156,7 +156,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         make_peer = self.servers.get(port)
         if make_peer is None:
             raise ConnectionRefusedError(111, "nobody listens")
-        ends = [VirtualTransport(self, make(), self.weather) for make in (protocol_factory, make_peer)]
+        ends = [
+            VirtualTransport(self, make(), self.weather) for make in (protocol_factory, make_peer)
+        ]
         ends[0].peer, ends[1].peer = ends[1], ends[0]
         for end in reversed(ends):
             end._protocol.connection_made(end)  # noqa: SLF001 - as any loop does

@@ -98,7 +98,9 @@ class Template:
         home = folder / "template"
         clock = Clock(type("Still", (), {"time": staticmethod(lambda: -60.0)}))
         init_home(home, mode=Mode.TEST, country="kr", ports=PORTS, clock=clock)
-        text = (home / "cbgateway.toml").read_text().replace("ballast_mib = 1", "ballast_mib = 0.0625")
+        text = (
+            (home / "cbgateway.toml").read_text().replace("ballast_mib = 1", "ballast_mib = 0.0625")
+        )
         (home / "cbgateway.toml").write_text(text)
         (home / "cbgateway.ballast").unlink()
         keys = {}
@@ -113,9 +115,7 @@ class Template:
                 keys[name] = SigningKey.load(path)
             for code, port in PORTS.items():
                 lines = ["number,region,language"]
-                lines += [
-                    f"8210{port}{n:04d},{REGIONS[n % 2]},ko" for n in range(RECIPIENTS)
-                ]
+                lines += [f"8210{port}{n:04d},{REGIONS[n % 2]},ko" for n in range(RECIPIENTS)]
                 gateway.import_recipients(code, "\n".join(lines).encode())
             return cls(home, gateway, keys)
 
@@ -390,7 +390,5 @@ class World:
             "is_accepted": False,
         }
         self.bulletins.append(entry)
-        office.approve(
-            prepared, key=self.template.keys["bob"], confirmation=prepared.confirmation
-        )
+        office.approve(prepared, key=self.template.keys["bob"], confirmation=prepared.confirmation)
         entry["is_accepted"] = True
