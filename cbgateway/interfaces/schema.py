@@ -25,6 +25,7 @@ from cbgateway.service.intake import Request
 DOCUMENT_OCTETS_MAX = 262_144  # 256 KiB: a hundred times the longest honest bulletin
 TEXT_CHARACTERS_MAX = 2_000  # above every class's budget: the class names the real limit
 REGIONS_MAX = 512
+DIGITS_MAX = 20  # RFC 8785 writes integers of sixteen; a sign, and some room to be told of it
 PROBLEMS_MAX = 20
 """Faults named before the rest is only counted: nobody reads more, and each may be long."""
 SHOWN_CHARACTERS_MAX = 80  # of a name that the document made up; longer ones are cut
@@ -180,6 +181,7 @@ def parse_json(octets: bytes) -> dict[str, Any]:
             octets.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
+            parse_int=_integer,
         )
         json.dumps(document, ensure_ascii=False).encode("utf-8")  # no lone surrogates
     except json.JSONDecodeError as error:
@@ -221,6 +223,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         msg = f"key {repeated[:SHOWN_CHARACTERS_MAX]!r} stands there twice"
         raise ValueError(msg)
     return document
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > DIGITS_MAX:
+        msg = f"a number of {len(digits)} digits stands there, at most {DIGITS_MAX} are read"
+        raise ValueError(msg)
+    return int(digits)
 
 
 def _no_constant(name: str) -> None:
