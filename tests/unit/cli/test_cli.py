@@ -437,3 +437,12 @@ def test_every_command_has_help_with_examples(command: tuple[str, ...]) -> None:
     assert f"cbgateway {' '.join(command)}" in out
     if command not in {("keys", "export"), ("audit", "checkpoint")}:
         assert "--json" in out
+
+
+def test_words_of_a_document_do_not_steer_the_terminal(home: Path, document: Path) -> None:
+    """What a refusal says back is shown, not carried out."""
+    document.write_text(json.dumps(json.loads(document.read_text()) | {"\x1b[2J\u202e": 1}))
+
+    out = run("bulletin", "submit", document, "--key", key(home, "alice"), "--home", home, code=2)
+
+    assert out == "input-invalid: \\x1b[2J\\x202e: Extra inputs are not permitted\n"
