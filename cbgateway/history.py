@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cbgateway.domain import failpoints
-from cbgateway.domain.errors import InputError
+from cbgateway.domain.errors import AuditError, InputError
 from cbgateway.domain.ports import Clock
 from cbgateway.service import audit
 from cbgateway.settings import Settings
@@ -60,6 +60,9 @@ class History:
             text = self.settings.witness.read_text("utf-8")
         except FileNotFoundError:
             return None
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"the witness file {self.settings.witness} cannot be read: {error}"
+            raise AuditError(msg) from error
         return audit.read_witness(text, origin=self.origin, public_key=self.public_key)
 
     def checkpoint(self) -> str:

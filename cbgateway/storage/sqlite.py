@@ -25,7 +25,7 @@ from cbgateway.domain.errors import (
     StoreFailedError,
 )
 from cbgateway.domain.ports import Transaction
-from cbgateway.storage.connection import connect, transaction
+from cbgateway.storage.connection import BUSY_TIMEOUT_MS, connect, transaction
 from cbgateway.storage.rows import milliseconds
 from cbgateway.storage.transaction import SqliteTransaction
 
@@ -124,25 +124,15 @@ class SqliteStore:
             msg = f"no database at {path}; `cbgateway init` makes one"
             raise StoreError(msg)
         try:
+            meta = _look_at(path, vfs)
+            if mode is not None and meta["mode"] != mode.value:
+                msg = f"{path} was made for mode {meta['mode']!r}, not {mode.value!r}; "
+                msg += "modes never mix"
+                raise ModeMismatchError(msg)
             connection = connect(path, vfs=vfs)
-            application_id = connection.pragma("application_id")
-            version = connection.pragma("user_version")
-            if application_id != APPLICATION_ID:
-                msg = f"{path} is not a cbgateway database"
-                raise StoreError(msg)
-            if version != SCHEMA_VERSION:
-                msg = (
-                    f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; "
-                    "it was left untouched"
-                )
-                raise StoreError(msg)
-            meta = dict(connection.execute("SELECT key, value FROM meta"))
         except apsw.Error as error:
             msg = f"{path} cannot be read: {error}; it was left untouched"
             raise StoreError(msg) from error
-        if mode is not None and meta["mode"] != mode.value:
-            msg = f"{path} was made for mode {meta['mode']!r}, not {mode.value!r}; modes never mix"
-            raise ModeMismatchError(msg)
         return cls(path, connection, meta, vfs=vfs)
 
     def close(self) -> None:
@@ -207,6 +197,27 @@ class SqliteStore:
 
     def _data_version(self) -> int:
         return int(self._watch.pragma("data_version"))
+
+
+def _look_at(path: Path, vfs: str | None) -> dict[str, str]:
+    """Read what a database says of itself, without a change to it or its write-ahead log.
+
+    Raises:
+        StoreError: it is not one of ours, or of another version.
+    """
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)) as look:
+        look.set_busy_timeout(BUSY_TIMEOUT_MS)
+        application_id, version = look.pragma("application_id"), look.pragma("user_version")
+        if application_id != APPLICATION_ID:
+            msg = f"{path} is not a cbgateway database; it was left untouched"
+            raise StoreError(msg)
+        if version != SCHEMA_VERSION:
+            msg = (
+                f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; "
+                "it was left untouched"
+            )
+            raise StoreError(msg)
+        return dict(look.execute("SELECT key, value FROM meta"))
 
 
 class _Writer:
