@@ -25,7 +25,7 @@ from cbgateway.domain.errors import (
     StoreFailedError,
 )
 from cbgateway.domain.ports import Transaction
-from cbgateway.storage.connection import connect, transaction
+from cbgateway.storage.connection import connect, named_errors, transaction
 from cbgateway.storage.rows import milliseconds
 from cbgateway.storage.transaction import SqliteTransaction
 
@@ -124,12 +124,8 @@ class SqliteStore:
             msg = f"no database at {path}; `cbgateway init` makes one"
             raise StoreError(msg)
         try:
-            connection = connect(path, vfs=vfs)
-            application_id = connection.pragma("application_id")
+            connection = connect(path, application_id=APPLICATION_ID, vfs=vfs)
             version = connection.pragma("user_version")
-            if application_id != APPLICATION_ID:
-                msg = f"{path} is not a cbgateway database"
-                raise StoreError(msg)
             if version != SCHEMA_VERSION:
                 msg = (
                     f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; "
@@ -137,7 +133,8 @@ class SqliteStore:
                 )
                 raise StoreError(msg)
             meta = dict(connection.execute("SELECT key, value FROM meta"))
-        except apsw.Error as error:
+            Mode(meta["mode"])
+        except (apsw.Error, KeyError, ValueError) as error:
             msg = f"{path} cannot be read: {error}; it was left untouched"
             raise StoreError(msg) from error
         if mode is not None and meta["mode"] != mode.value:
@@ -187,8 +184,13 @@ class SqliteStore:
         return changed
 
     def snapshot(self, path: Path) -> None:
-        """Copy the database as it is now to a new file, while others go on writing."""
-        with self._lock, closing(connect(path, create=True)) as copy:
+        """Copy the database as it is now to a new file, while others go on writing.
+
+        Raises:
+            DiskFullError: there is no room for the copy.
+            StoreError: the database cannot be read.
+        """
+        with named_errors(), self._lock, closing(connect(path, create=True)) as copy:
             with copy.backup("main", self._connection, "main") as backup:
                 backup.step()
             copy.pragma("wal_checkpoint", "TRUNCATE")
@@ -202,7 +204,10 @@ class SqliteStore:
     def find_damage(self) -> list[str]:
         """Have SQLite check the whole file; gives what it finds wrong."""
         with self._lock:
-            found = [row[0] for row in self._connection.execute("PRAGMA integrity_check")]
+            try:
+                found = [row[0] for row in self._connection.execute("PRAGMA integrity_check")]
+            except apsw.Error as error:
+                found = [str(error)]
         return [] if found == ["ok"] else found
 
     def _data_version(self) -> int:
