@@ -143,12 +143,16 @@ class SqliteStore:
         return cls(path, connection, meta, vfs=vfs)
 
     def close(self) -> None:
-        """Finish what is queued and let go of the file."""
+        """Finish what is queued and let go of the file.
+
+        Raises:
+            StoreFailedError: the disk failed while the last one out tidied up.
+        """
         if self._writer is not None:
             self._writer.stop()
             self._writer = None
-        self._watch.close()
-        self._connection.close()
+        with named_errors(), closing(self._connection):
+            self._watch.close()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
