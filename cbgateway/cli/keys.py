@@ -1,6 +1,5 @@
 """`cbgateway keys`: people and machines, what they may do, and the keys that seal."""
 
-import math
 from datetime import timedelta
 from typing import Annotated
 
@@ -25,14 +24,6 @@ from cbgateway.domain.people import Key, Permission, Person, Severity
 app = typer.Typer(help="People, their keys and the regions' sealing keys.", no_args_is_help=True)
 
 
-def _number(hours: float) -> float:
-    """Refuse what compares with nothing, and so passes every limit."""
-    if math.isnan(hours):
-        msg = "not a number of hours"
-        raise typer.BadParameter(msg)
-    return hours
-
-
 OVERLAP_HOURS = 24.0
 OVERLAP_HOURS_MAX = 8784  # a year: a key that nobody means to give up is not being replaced
 Overlap = Annotated[
@@ -42,7 +33,6 @@ Overlap = Annotated[
         help="How long the old key still counts.",
         min=0,
         max=OVERLAP_HOURS_MAX,
-        callback=_number,
     ),
 ]
 

@@ -55,16 +55,13 @@ class Marks:
             raise StoreError(msg)
         try:
             is_ours = not create or path.is_file()
-            application_id = APPLICATION_ID if is_ours and vfs is None else None
+            application_id = APPLICATION_ID if is_ours else None
             connection = connect(path, create=create, application_id=application_id, vfs=vfs)
             if create and not connection.pragma("user_version"):
                 with transaction(connection, "IMMEDIATE"):
                     connection.execute(SCHEMA)
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            if connection.pragma("application_id") != APPLICATION_ID:
-                msg = f"{path} is not a file of marks"
-                raise StoreError(msg)
         except apsw.Error as error:
             msg = f"{path} cannot be read: {error}"
             raise StoreError(msg) from error

@@ -268,6 +268,8 @@ class _Writer:
 
     def _commit(self, connection: apsw.Connection, group: "list[_Work[Any]]") -> None:
         """Commit a group; after a failure of the disk nothing is ever committed again."""
+        for item in group:
+            item.begin()
         try:
             try:
                 self._attempt(connection, group)
@@ -300,6 +302,11 @@ class _Work(Generic[T]):
         self._work = work
         self._result: T
         self._error: Exception | None = None
+        self._is_awaited = True
+
+    def begin(self) -> None:
+        """Take the work on: from now on its caller cannot cancel it in the middle of an answer."""
+        self._is_awaited = self.future.set_running_or_notify_cancel()
 
     def run(self, connection: apsw.Connection) -> None:
         """Run inside a savepoint: an error undoes this work and leaves the others'."""
@@ -313,11 +320,11 @@ class _Work(Generic[T]):
             self._error = error
 
     def fail(self, error: Exception) -> None:
-        if not self.future.cancelled():
+        if self._is_awaited:
             self.future.set_exception(error)
 
     def finish(self) -> None:
-        if self.future.cancelled():
+        if not self._is_awaited:
             return
         if self._error is not None:
             self.future.set_exception(self._error)

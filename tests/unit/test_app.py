@@ -340,6 +340,77 @@ def test_whoever_no_longer_waits_stops_nobody(vfs: PowerVFS) -> None:
         assert "9" in events(path, vfs)
 
 
+def test_caller_that_is_cancelled_in_the_middle_stops_nobody(vfs: PowerVFS) -> None:
+    """Once work has begun it cannot be cancelled under the writer, which goes on."""
+    with vfs.mounted(Disk()) as path:
+        store = SqliteStore.create(
+            path, mode=Mode.TEST, country="kr", at=SystemClock().now(), vfs=vfs.name
+        )
+
+        async def run() -> tuple[bool, int]:
+            begun, gate = threading.Event(), threading.Event()
+
+            def work(tx: Any) -> None:
+                begun.set()
+                gate.wait(10)
+                note(1)(tx)
+
+            store_writer_future = []
+            real = store_put(store, store_writer_future)
+            task = asyncio.create_task(store.run(work))
+            await asyncio.to_thread(begun.wait, 10)
+            was_cancelled = store_writer_future[0].cancel()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            gate.set()
+            real.undo()
+            return was_cancelled, await store.run(note(2))
+
+        was_cancelled, size = asyncio.run(run())
+        store.close()
+        assert (was_cancelled, size) == (False, 1)
+        assert events(path, vfs) == ["1", "2"]
+
+
+def store_put(store: SqliteStore, futures: list[Any]) -> pytest.MonkeyPatch:
+    """Keep the futures that a store's writer gives."""
+    patch = pytest.MonkeyPatch()
+    real = asyncio.wrap_future
+
+    def wrap(future: Any) -> Any:
+        futures.append(future)
+        return real(future)
+
+    patch.setattr("cbgateway.storage.sqlite.asyncio.wrap_future", wrap)
+    return patch
+
+
+def test_what_is_queued_is_committed_before_the_store_closes(
+    vfs: PowerVFS, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In as many groups as it takes."""
+    monkeypatch.setattr("cbgateway.storage.sqlite.GROUP_MAX", 2)
+    with vfs.mounted(Disk()) as path:
+        store = SqliteStore.create(
+            path, mode=Mode.TEST, country="kr", at=SystemClock().now(), vfs=vfs.name
+        )
+
+        async def run() -> None:
+            begun, gate = threading.Event(), threading.Event()
+            first = asyncio.create_task(store.run(lambda tx: begun.set() or gate.wait(10)))
+            await asyncio.to_thread(begun.wait, 10)
+            rest = [asyncio.create_task(store.run(note(n))) for n in range(5)]
+            put = asyncio.create_task(asyncio.to_thread(lambda: None))
+            await put
+            closing = asyncio.create_task(asyncio.to_thread(store.close))
+            await asyncio.to_thread(lambda: None)
+            gate.set()
+            await asyncio.gather(first, *rest, closing)
+
+        asyncio.run(run())
+        assert events(path, vfs) == ["0", "1", "2", "3", "4"]
+
+
 async def store_alive(store: SqliteStore) -> None:
     """Write once more."""
     await store.run(note(9))

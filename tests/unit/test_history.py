@@ -447,3 +447,19 @@ def test_time_of_a_checkpoint_is_noted(office: Any) -> None:
 
     (line,) = office.gateway.settings.witness.read_text("utf-8").splitlines()
     assert json.loads(line)["at"] == "2021-10-25T04:00:00+00:00"
+
+
+def test_hash_that_is_missing_is_found(told: Any) -> None:
+    """A subtree that was taken out: nothing can be compared without it."""
+    tamper(told, "DELETE FROM audit_node")
+
+    with pytest.raises(AuditError, match="missing from the audit log"):
+        told.gateway.history.verify()
+
+
+def test_other_beginning_is_refused(office: Any) -> None:
+    """Long enough, and not what the marks have seen."""
+    office.gateway.marks.reset_log(2, bytes(32))
+
+    with pytest.raises(AuditError, match="first 2 entries of the audit log are not those"):
+        office.gateway.history.check()
