@@ -25,7 +25,7 @@ from cbgateway.domain.errors import (
     StoreFailedError,
 )
 from cbgateway.domain.ports import Transaction
-from cbgateway.storage.connection import BUSY_TIMEOUT_MS, connect, transaction
+from cbgateway.storage.connection import BUSY_TIMEOUT_MS, connect, named_errors, transaction
 from cbgateway.storage.rows import milliseconds
 from cbgateway.storage.transaction import SqliteTransaction
 
@@ -130,18 +130,22 @@ class SqliteStore:
                 msg += "modes never mix"
                 raise ModeMismatchError(msg)
             connection = connect(path, vfs=vfs)
-        except apsw.Error as error:
+        except (apsw.Error, KeyError, ValueError) as error:
             msg = f"{path} cannot be read: {error}; it was left untouched"
             raise StoreError(msg) from error
         return cls(path, connection, meta, vfs=vfs)
 
     def close(self) -> None:
-        """Finish what is queued and let go of the file."""
+        """Finish what is queued and let go of the file.
+
+        Raises:
+            StoreFailedError: the disk failed while the last one out tidied up.
+        """
         if self._writer is not None:
             self._writer.stop()
             self._writer = None
-        self._watch.close()
-        self._connection.close()
+        with named_errors(), closing(self._connection):
+            self._watch.close()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -177,8 +181,13 @@ class SqliteStore:
         return changed
 
     def snapshot(self, path: Path) -> None:
-        """Copy the database as it is now to a new file, while others go on writing."""
-        with self._lock, closing(connect(path, create=True)) as copy:
+        """Copy the database as it is now to a new file, while others go on writing.
+
+        Raises:
+            DiskFullError: there is no room for the copy.
+            StoreError: the database cannot be read.
+        """
+        with named_errors(), self._lock, closing(connect(path, create=True)) as copy:
             with copy.backup("main", self._connection, "main") as backup:
                 backup.step()
             copy.pragma("wal_checkpoint", "TRUNCATE")
@@ -192,7 +201,10 @@ class SqliteStore:
     def find_damage(self) -> list[str]:
         """Have SQLite check the whole file; gives what it finds wrong."""
         with self._lock:
-            found = [row[0] for row in self._connection.execute("PRAGMA integrity_check")]
+            try:
+                found = [row[0] for row in self._connection.execute("PRAGMA integrity_check")]
+            except apsw.Error as error:
+                found = [str(error)]
         return [] if found == ["ok"] else found
 
     def _data_version(self) -> int:
@@ -217,7 +229,9 @@ def _look_at(path: Path, vfs: str | None) -> dict[str, str]:
                 "it was left untouched"
             )
             raise StoreError(msg)
-        return dict(look.execute("SELECT key, value FROM meta"))
+        meta = dict(look.execute("SELECT key, value FROM meta"))
+    Mode(meta["mode"])
+    return meta
 
 
 class _Writer:
@@ -270,6 +284,8 @@ class _Writer:
 
     def _commit(self, connection: apsw.Connection, group: "list[_Work[Any]]") -> None:
         """Commit a group; after a failure of the disk nothing is ever committed again."""
+        for item in group:
+            item.begin()
         try:
             try:
                 self._attempt(connection, group)
@@ -302,6 +318,11 @@ class _Work(Generic[T]):
         self._work = work
         self._result: T
         self._error: Exception | None = None
+        self._is_awaited = True
+
+    def begin(self) -> None:
+        """Take the work on: from now on its caller cannot cancel it in the middle of an answer."""
+        self._is_awaited = self.future.set_running_or_notify_cancel()
 
     def run(self, connection: apsw.Connection) -> None:
         """Run inside a savepoint: an error undoes this work and leaves the others'."""
@@ -315,11 +336,11 @@ class _Work(Generic[T]):
             self._error = error
 
     def fail(self, error: Exception) -> None:
-        if not self.future.cancelled():
+        if self._is_awaited:
             self.future.set_exception(error)
 
     def finish(self) -> None:
-        if self.future.cancelled():
+        if not self._is_awaited:
             return
         if self._error is not None:
             self.future.set_exception(self._error)
