@@ -189,7 +189,7 @@ def take_back(
 
     Raises:
         SignatureInvalidError: nobody who is known here signed this.
-        PermissionDeniedError: none of its authors signed it.
+        PermissionDeniedError: none of its authors signed it, or one who was revoked.
         WorkflowError: it was approved already; a withdrawal takes it off the air.
     """
     record = _find(tx, bulletin_id)
@@ -200,6 +200,9 @@ def take_back(
         raise WorkflowError(msg)
     if person.name not in record.submission.hands:
         msg = f"{person.name!r} is none of the authors of {bulletin_id}"
+        raise PermissionDeniedError(msg)
+    if person.is_revoked:
+        msg = f"the permissions of {person.name!r} were revoked"
         raise PermissionDeniedError(msg)
     tx.set_bulletin_state(bulletin_id, BulletinState.WITHDRAWN)
     tx.record(Event(now, bulletin_id, "taken-back", person.name, {"reason": reason}))
