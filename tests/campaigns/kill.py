@@ -1,4 +1,4 @@
-"""Kill the real processes with SIGKILL, again and again: `python -m tests.campaigns.kill --kills 60`.
+"""Kill the real processes with SIGKILL, again and again; `make campaign-kill` runs it.
 
 A gateway serves one simulated carrier with phones; an operator, a process of its own, submits and
 approves without a pause. Either is killed at a random moment, or kills itself at a failpoint, and

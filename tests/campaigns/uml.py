@@ -284,7 +284,7 @@ def look(bench: Bench) -> tuple[dict[str, Any], float]:
 
 def campaign(bench: Bench, *, cuts: int, seed: int, synchronous: str) -> Result:
     """Cut so many times on one image; ends early at a corrupt database."""
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     result = Result(synchronous, seed)
     first = 1
     for _ in range(cuts):

@@ -51,7 +51,7 @@ def run_seed(seed: int) -> dict[str, Any]:
         "bulletins": sum(one["is_accepted"] for one in world.bulletins),
         "crashes": world.crashes,
         "faults": dict(world.weather.counts) if hasattr(world, "weather") else {},
-        "twice": sum(count == 2 for count in copies.values()),  # noqa: PLR2004 - two copies
+        "twice": sum(count == 2 for count in copies.values()),
         "messages": sum(copies.values()),
         "refusals": getattr(world, "refusals", []),
     }

@@ -84,13 +84,15 @@ class VirtualTransport(asyncio.Transport):
         self._weather = weather
         self._closing = False
         self._arrives_s = 0.0
-        self.peer: "VirtualTransport | None" = None
+        self.peer: VirtualTransport | None = None
         self.is_lost = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Know nothing about the connection."""
         return default
 
     def is_closing(self) -> bool:
+        """Tell whether its end has begun."""
         return self._closing
 
     def pause_reading(self) -> None:
@@ -100,6 +102,7 @@ class VirtualTransport(asyncio.Transport):
         """Nothing is ever full here."""
 
     def write(self, data: Any) -> None:
+        """Send octets on their way through the weather."""
         if self._closing or not data:
             return
         octets = bytes(data)
@@ -114,15 +117,17 @@ class VirtualTransport(asyncio.Transport):
     def _arrive(self, piece: bytes) -> None:
         peer = self.peer
         if peer is not None and not peer.is_lost and piece:
-            peer._protocol.data_received(piece)  # noqa: SLF001 - the other end of this very thing
+            peer._protocol.data_received(piece)
 
     def close(self) -> None:
+        """End once what was written has arrived."""
         if not self._closing:
             self._closing = True
             at_s = max(self._arrives_s, self._loop.time())
             self._loop.call_at(math.nextafter(at_s, math.inf), self.abort)
 
     def abort(self) -> None:
+        """End at once, for both."""
         for end in (self, self.peer):
             if end is not None and not end.is_lost:
                 end.is_lost = end._closing = True
@@ -140,6 +145,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _Selector(self)
 
     def time(self) -> float:
+        """Give the virtual time."""
         return self.now_s
 
     def _process_events(self, event_list: Any) -> None:
@@ -161,5 +167,5 @@ class VirtualLoop(asyncio.BaseEventLoop):
         ]
         ends[0].peer, ends[1].peer = ends[1], ends[0]
         for end in reversed(ends):
-            end._protocol.connection_made(end)  # noqa: SLF001 - as any loop does
-        return ends[0], ends[0]._protocol  # noqa: SLF001 - as any loop does
+            end._protocol.connection_made(end)
+        return ends[0], ends[0]._protocol

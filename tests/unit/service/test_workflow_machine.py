@@ -250,10 +250,8 @@ class Workflow(RuleBasedStateMachine):
     ) -> None:
         """Have somebody submit a bulletin about a new or a known outage."""
         incidents = list(dict.fromkeys(case.incident for case in self.cases.values()))
-        if kind == "first":
-            incident = f"inc-{len(incidents)}"
-        else:
-            incident = incidents[index % len(incidents)]
+        fresh = f"inc-{len(incidents)}"
+        incident = fresh if kind == "first" else incidents[index % len(incidents)]
         document = self.document(who, kind, incident, regions, hours)
         record = self.attempt(
             lambda: self.gateway.submit(

@@ -11,6 +11,7 @@ from cbgateway.signing.tlog import Checkpoint
 
 KEY = SigningKey.generate()
 ORIGIN = "cbgateway/test/0/0"
+ROOT = "A" * 43 + "="  # 32 octets
 ENTRIES = [bytes.fromhex(one) for one in ("", "00", "10", "2021", "3031", "40414243")]
 ROOTS = {
     0: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -99,9 +100,10 @@ def signed_by(key: SigningKey, origin: str = ORIGIN) -> str:
         ("", "not a checkpoint"),
         (f"{ORIGIN}\nseven\nAAAA\n\n", "not a checkpoint"),
         (f"{ORIGIN}\n7\n%%%%\n\n", "not a checkpoint"),
-        (f"{ORIGIN}\n7\nAAAA\n\n", "not signed"),
-        (f"{ORIGIN}\n7\nAAAA\n", "not signed"),
-        (f"{ORIGIN}\n7\nAAAA\n\n— {ORIGIN} AAAA\n", "not signed"),
+        (f"{ORIGIN}\n7\nAAAA\n\n", "32 octets"),
+        (f"{ORIGIN}\n7\n{ROOT}\n\n", "not signed"),
+        (f"{ORIGIN}\n7\n{ROOT}\n", "not signed"),
+        (f"{ORIGIN}\n7\n{ROOT}\n\n— {ORIGIN} AAAA\n", "not signed"),
         (signed_by(KEY).replace("\n7\n", "\n8\n"), "not signed"),
         (signed_by(KEY, "other"), "not signed"),
         (signed_by(SigningKey.generate()), "not signed"),
