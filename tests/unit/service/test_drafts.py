@@ -47,7 +47,7 @@ def another(office: Any, name: str = "inc-2", **changes: Any) -> dict[str, Any]:
     return document
 
 
-def whats(office: Any, name: str = "inc-1/1") -> list[tuple[str, str]]:
+def about(office: Any, name: str = "inc-1/1") -> list[tuple[str, str]]:
     """Give the history of a bulletin: what, and who."""
     with office.gateway.store.read() as tx:
         return [(event.what, event.actor) for event in tx.events(name)]
@@ -61,7 +61,7 @@ def test_draft_waits_for_nobody_and_goes_nowhere(office: Any) -> None:
         office.approve(name)
     with pytest.raises(WorkflowError, match="is draft"):
         office.gateway.reject(name, reason="no", key=office.keys["bob"])
-    assert whats(office) == [("drafted", "alice")]
+    assert about(office) == [("drafted", "alice")]
 
 
 def test_draft_is_edited_and_submitted(office: Any) -> None:
@@ -77,7 +77,7 @@ def test_draft_is_edited_and_submitted(office: Any) -> None:
     assert record.bulletin.texts == {"ko": "셋째"}
     assert (record.bulletin.bulletin_id, record.bulletin.number) == ("inc-1/1", 1)
     assert office.approve(name).state is BulletinState.APPROVED
-    assert whats(office) == [
+    assert about(office) == [
         ("drafted", "alice"),
         ("edited", "alice"),
         ("submitted", "alice"),
@@ -92,7 +92,7 @@ def test_same_revision_again_gives_the_first_answer(office: Any) -> None:
     first = revise(office, name, document)
 
     assert revise(office, name, document) == first
-    assert whats(office) == [("drafted", "alice"), ("submitted", "alice")]
+    assert about(office) == [("drafted", "alice"), ("submitted", "alice")]
     with pytest.raises(IdentifierReusedError, match="inc-1/1"):
         revise(office, name, document | {"regions": ["KR-11"]})
 
@@ -147,7 +147,7 @@ def test_returned_bulletin_is_mended_and_decided_anew(office: Any) -> None:
     assert (kept.state, record.state) == (BulletinState.RETURNED, BulletinState.PENDING)
     assert record.decision is None
     assert office.approve(name).decision.decided_by == "bob"
-    assert [what for what, _ in whats(office)] == [
+    assert [what for what, _ in about(office)] == [
         "submitted",
         "returned",
         "edited",
