@@ -23,8 +23,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,9 +50,10 @@ OLD_PHONES = [f"8210{n:08d}" for n in range(30)]
 NEW_PHONES = [f"8211{n:08d}" for n in range(5)]
 READY_TIMEOUT_S = 30.0
 SETTLE_TIMEOUT_S = 300.0
-LIFE_MAX_S = 1.2
-FAILPOINT_TIMEOUT_S = 3.0
+LIFE_MAX_S = 0.8
+FAILPOINT_TIMEOUT_S = 1.5
 FAILPOINT_SHARE = 0.4  # of the deaths; the others come from outside
+ROUND_KILLS = 250  # then a fresh folder
 OPERATOR_EVERY = 4  # kills of the gateway for one of the operator
 COPIES_MAX = 2
 OFFICE_FAILPOINTS = [name for name in FAILPOINTS if name.startswith(("serial", "approve"))]
@@ -130,7 +133,7 @@ def start(arguments: list[str], *, failpoint: str, stderr: bool) -> Child:
 def fork(arguments: list[str], *, failpoint: str, stderr: bool) -> Child:
     """Start the same, from a process that has imported everything."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__spec__.name])
+    context.set_forkserver_preload(["cbgateway.cli.main"])
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(
         target=forked, args=(arguments, failpoint, 2 if stderr else 1, writer)
@@ -142,6 +145,7 @@ def fork(arguments: list[str], *, failpoint: str, stderr: bool) -> Child:
 
 def forked(arguments: list[str], failpoint: str, descriptor: int, writer: Any) -> None:
     """Be the process that was asked for."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(writer.fileno(), descriptor)
     writer.close()
     os.environ[FAILPOINTS_VARIABLE] = failpoint
@@ -304,6 +308,7 @@ class Campaign:
             self.told.kills[failpoint.split(":")[0] if died else "SIGKILL"] += 1
             gateway.end()
             self._listen(operator)
+            self._watch()
             if count % OPERATOR_EVERY == 0 or operator.has_ended():
                 self.told.kills["operator"] += 1
                 operator.end()
@@ -329,6 +334,8 @@ class Campaign:
             line = operator.lines.get()
             if "accepted" in line:
                 self.told.accepted[line["accepted"]] = line["text"]
+
+    def _watch(self) -> None:
         while not self.centre.lines.empty():
             line = self.centre.lines.get()
             if line.get("event") == "shown":
@@ -351,7 +358,7 @@ class Campaign:
                 time.sleep(0.2)
         gateway.end(kindly=True)
         self.centre.end(kindly=True)
-        self._listen(gateway)
+        self._watch()
 
 
 def is_busy(office: Gateway) -> bool:
@@ -398,7 +405,7 @@ def judge(home: Path, told: Told) -> dict[str, Any]:
         "twice_per_kill": round(twice / kills, 2),
         "in_doubt": verdict.in_doubt,
         "worst_repeat": max(told.shown.values(), default=0),
-        "ready_s": percentiles(told.ready_s),
+        "ready_s": told.ready_s,
         "problems": verdict.problems[:20],
     }
 
@@ -439,22 +446,56 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fork", action="store_true", help="fork instead of starting anew")
     parser.add_argument("--operate", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--jobs", type=int, default=1, help="rounds side by side")
     options = parser.parse_args()
     if options.operate is not None:
         operate(options.operate, options.seed)
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if options.kills <= ROUND_KILLS:
+        result = run_round(options.kills, options.seed, forks=options.fork)
+    else:
+        result = run_rounds(options.kills, options.seed, forks=options.fork, jobs=options.jobs)
+    result["ready_s"] = percentiles(result["ready_s"])
+    result["seconds"] = round(time.monotonic() - began, 1)
+    say(**result)
+    return 1 if result["lost"] or result["problems"] else 0
+
+
+def run_round(kills: int, seed: int, *, forks: bool) -> dict[str, Any]:
+    """Kill so often in one folder, and judge."""
     with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(Path(folder), options.seed, forks=options.fork)
+        campaign = Campaign(Path(folder), seed, forks=forks)
         try:
-            campaign.run(options.kills)
+            campaign.run(kills)
             campaign.settle()
         finally:
             campaign.centre.process.kill()
-        result = judge(campaign.home, campaign.told)
-    result["seconds"] = round(time.monotonic() - began, 1)
-    sys.stdout.write(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
-    return 1 if result["lost"] or result["problems"] else 0
+        return judge(campaign.home, campaign.told)
+
+
+def run_rounds(kills: int, seed: int, *, forks: bool, jobs: int) -> dict[str, Any]:
+    """Kill so often in rounds, each with a folder and a process of its own, and add up."""
+    sizes = [ROUND_KILLS] * (kills // ROUND_KILLS) + [kills % ROUND_KILLS] * (
+        kills % ROUND_KILLS > 0
+    )
+    total: dict[str, Any] = {"ready_s": [], "problems": [], "by": Counter(), "worst_repeat": 0}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
+        work = partial(run_round, forks=forks)
+        results = pool.map(work, sizes, range(seed, seed + len(sizes)))
+        for count, one in enumerate(results, start=1):
+            for name, value in one.items():
+                if name == "by":
+                    total[name].update(value)
+                elif name == "worst_repeat":
+                    total[name] = max(total[name], value)
+                else:
+                    total[name] = total.get(name, type(value)()) + value
+            sys.stderr.write(f"{total['kills']} of {kills} kills, {total['accepted']} accepted, ")
+            sys.stderr.write(f"{total['lost']} lost, round {count} of {len(sizes)}\n")
+    total["twice_per_kill"] = round(total["shown_twice"] / total["kills"], 2)
+    return total
 
 
 if __name__ == "__main__":
