@@ -12,6 +12,8 @@ from tests.storm.world import START, World
 
 COPIES_MAX = 2
 REVOKED_WITHIN_S = 5.0
+STOPPED_WITHIN_S = 3.0
+ANSWERED_WITHIN_S = 10.0
 
 
 def problems(world: World) -> list[str]:
@@ -27,6 +29,7 @@ def problems(world: World) -> list[str]:
     found += _on_air(world, records, deliveries)
     found += _serials(world)
     found += _only_approved(world, records)
+    found += _cancels(world, deliveries)
     try:
         gateway.history.verify()
     except Exception as error:  # noqa: BLE001 - whatever it is, the log does not verify
@@ -181,6 +184,35 @@ def _serials(world: World) -> list[str]:
         for (number, text), count in shown.items():
             if count > 1:
                 found.append(f"shown: {number} showed {text!r} {count} times")
+    return found
+
+
+def _cancels(world: World, deliveries: Any) -> list[str]:
+    """G8: a withdrawal's stops leave at once wherever the gateway is connected, hung or not."""
+    found = []
+    for entry in world.bulletins:
+        if not entry["is_accepted"] or entry["kind"] != "withdrawal":
+            continue
+        since_s = entry["approved_at_s"]
+        until_s = since_s + STOPPED_WITHIN_S
+        peers = {
+            row.lineage.peer_id
+            for row in deliveries
+            if row.bulletin_id == entry["id"]
+            and row.is_stop
+            and row.state in {DeliveryState.ACKED, DeliveryState.REFUSED}
+        }
+        for code in peers & set(entry["bound_at"]):
+            is_calm = not any(
+                since_s <= at_s <= until_s for at_s, where in world.troubles if where == code
+            )
+            has_left = any(  # or an earlier one of the same, which is still waited for
+                since_s - ANSWERED_WITHIN_S <= at_s <= until_s
+                for at_s, where in world.stops
+                if where == code
+            )
+            if is_calm and not has_left:
+                found.append(f"cancel: {entry['id']} did not leave for {code} at once")
     return found
 
 

@@ -85,6 +85,7 @@ class VirtualTransport(asyncio.Transport):
         self._closing = False
         self._arrives_s = 0.0
         self.peer: VirtualTransport | None = None
+        self.port: int | None = None
         self.is_lost = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -106,6 +107,8 @@ class VirtualTransport(asyncio.Transport):
         if self._closing or not data:
             return
         octets = bytes(data)
+        if self.port is not None:
+            self._loop.on_written(self.port, octets)
         torn = self._weather.tears(octets)
         for piece in self._weather.pieces(octets if torn is None else torn):
             at_s = self._loop.time() + self._weather.delay_s()
@@ -142,6 +145,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.now_s = 0.0
         self.weather = weather
         self.servers: dict[int, Callable[[], Any]] = {}
+        self.on_written: Callable[[int, bytes], None] = lambda port, octets: None
         self._selector = _Selector(self)
 
     def time(self) -> float:
@@ -166,6 +170,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             VirtualTransport(self, make(), self.weather) for make in (protocol_factory, make_peer)
         ]
         ends[0].peer, ends[1].peer = ends[1], ends[0]
+        ends[0].port = port
         for end in reversed(ends):
             end._protocol.connection_made(end)
         return ends[0], ends[0]._protocol
