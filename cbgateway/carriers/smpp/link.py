@@ -42,7 +42,8 @@ from cbgateway.domain.outcomes import Outcome
 from cbgateway.profiles.models import SmppProfile
 
 CONNECT_TIMEOUT_S = 10
-UNBIND_TIMEOUT_S = 2
+UNBIND_TIMEOUT_S = 0.5
+"""How long a goodbye is waited for; a process whose disk failed is gone within a second."""
 URGENT_SLOTS = 2
 """Places in the window, beyond the carrier's, that only what waits for nothing may take."""
 
