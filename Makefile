@@ -100,8 +100,9 @@ lock: ## write requirements.lock anew (needs uv)
 peers: $(PEERS) ## install the outside peers with apt and npm
 
 $(PEERS): tests/integration/peers/package-lock.json
-	command -v tshark >/dev/null && command -v npm >/dev/null || { apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends tshark nodejs npm; }
+	need=; command -v tshark >/dev/null || need=tshark; command -v npm >/dev/null || need="$$need nodejs npm"; \
+	[ -z "$$need" ] || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $$need; }
 	npm ci --prefix tests/integration/peers --silent --no-audit --no-fund
 	touch $@
 
