@@ -1,5 +1,6 @@
 """Broadcasts at the centre: checked, cut into pages, put on air, asked about, taken off the air."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -95,7 +96,7 @@ class BroadcastDesk:
         self._areas = {region: region for region in regions} | dict(areas)
         self._message_code = 0
         self._references: dict[int, str] = {}  # sixteen bits: never more than 65,536
-        self.known: dict[str, Broadcast] = {}
+        self.known: OrderedDict[str, Broadcast] = OrderedDict()
 
     def broadcast(self, pdu: smpp.Pdu, body: smpp.BroadcastSm, now_s: float) -> Broadcast:
         """Put a broadcast on air.
@@ -227,7 +228,7 @@ class BroadcastDesk:
     def _remember(self, one: Broadcast) -> None:
         self.known[one.message_id] = one
         if len(self.known) > BROADCASTS_MAX:
-            del self.known[next(iter(self.known))]
+            self.known.popitem(last=False)
 
     def _present(self, message_id: str, reference: int | None) -> str | None:
         """Find what is on air by its name, or by the sender's reference."""

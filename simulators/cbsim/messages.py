@@ -5,6 +5,7 @@ again as they came in are kept as octets, so that taking a message costs little.
 """
 
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -184,7 +185,7 @@ class MessageStore:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._by_id: dict[str, Message] = {}
+        self._by_id: OrderedDict[str, Message] = OrderedDict()
         self.pending: dict[Message, None] = {}
         self.forgotten = 0
 
@@ -201,7 +202,7 @@ class MessageStore:
         by_id = self._by_id
         by_id.setdefault(message.message_id, message)  # those to several share one
         while len(by_id) > most:
-            del by_id[next(iter(by_id))]
+            by_id.popitem(last=False)
             self.forgotten += 1
 
     def clear(self) -> None:
