@@ -34,14 +34,14 @@ HEADER = struct.Struct(">IIII")
 DELIVER_SM_RESP = struct.Struct(">IIIIB")
 
 
-def submit(*, registered_delivery: int, **changes: Any) -> bytes:
-    """Give a submit_sm of 100 octets of text, without its sequence number."""
+def submit(*, registered_delivery: int, validity_period: str = "") -> bytes:
+    """Give a submit_sm with 98 octets of text."""
     body = smpp.SubmitSm(
         source=smpp.Address(5, 0, "BENCH"),
         destination=smpp.Address(1, 1, "447700900123"),
         registered_delivery=registered_delivery,
         short_message=b"outage " * 14,
-        **changes,
+        validity_period=validity_period,
     )
     return smpp.encode(smpp.Pdu(body, 1))
 

@@ -121,8 +121,8 @@ class Esme:
         self.sessions: list[Bound] = []
         self.queue: deque[Queued] = deque()
         self.limiter = Limiter()
-        self.submitted = 0
         self.last_due_s = 0.0
+        self._turn = 0
 
     @property
     def receivers(self) -> list[Bound]:
@@ -140,14 +140,14 @@ class Esme:
         """Give what waits to the sessions that have room, in turn."""
         if not self.queue:
             return
-        waiting = [session for session in self.receivers if session.room() > 0]
+        waiting = deque(session for session in self.receivers if session.room() > 0)
+        waiting.rotate(-self._turn)
         while self.queue and waiting:
-            for session in tuple(waiting):
-                if not self.queue:
-                    return
-                session.deliver(self.queue.popleft(), now_s)
-                if session.room() <= 0:
-                    waiting.remove(session)
+            session = waiting.popleft()
+            session.deliver(self.queue.popleft(), now_s)
+            self._turn = (self._turn + 1) % BINDS_MAX
+            if session.room() > 0:
+                waiting.append(session)
 
 
 class Accounts:

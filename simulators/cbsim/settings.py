@@ -169,6 +169,8 @@ def text(most: int, *, least: int = 0) -> Reader:
     """Give a reader of ASCII texts of limited length."""
 
     def read(value: Any) -> str:  # noqa: ANN401 - whatever TOML holds
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)  # a telephone number on the command line
         if not isinstance(value, str) or not value.isascii() or "\0" in value:
             raise ValueError(f"{value!r} is no text of ASCII characters in quotes")
         if not least <= len(value) <= most:

@@ -220,7 +220,7 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
         "incoming.per_s": incoming_per_s,
     }
     with _Usage():
-        tables = [dotted(one) for one in assignments or ()] + _tables(flags)
+        tables = [*map(dotted, assignments or ()), _table(flags)]
         accounts = _accounts(account or (), system_id, password_file)
         tables += [{"accounts": accounts}] if accounts else []
         configuration = configure(config, tables)
@@ -256,14 +256,14 @@ class _Usage:
             raise typer.Exit(EXIT_USAGE) from error
 
 
-def _tables(flags: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give the flags that were used as tables."""
-    tables = []
+def _table(flags: dict[str, Any]) -> dict[str, Any]:
+    """Give the flags that were used as one table."""
+    table: dict[str, Any] = {}
     for path, value in flags.items():
         if value is not None:
             group, _, key = path.rpartition(".")
-            tables.append({group: {key: value}} if group else {key: value})
-    return tables
+            (table.setdefault(group, {}) if group else table)[key] = value
+    return table
 
 
 def _accounts(
