@@ -263,17 +263,19 @@ class BroadcastDesk:
         payload = pdu.tlv(smpp.TlvTag.MESSAGE_PAYLOAD)
         if payload is None:
             raise Refusal(_S.ESME_RMISSINGTLV, "message_payload is missing")
-        identifier = integer(pdu, self._tags.message_identifier, _identifier(pdu))
-        serial = integer(pdu, self._tags.serial_number, None)
-        scheme = pdu.tlv(self._tags.data_coding_scheme)
+        identifier = _vendor(pdu, self._tags.message_identifier, 2)
+        if identifier is None:
+            identifier = _identifier(pdu)
+        serial = _vendor(pdu, self._tags.serial_number, 2)
+        scheme = _vendor(pdu, self._tags.data_coding_scheme, 1)
         try:
             if body.data_coding == DATA_CODING_OCTETS:
-                dcs = scheme[0] if scheme else 0x48
+                dcs = 0x48 if scheme is None else scheme
                 pages = cbs.decode_cb_data(payload)
             else:
                 text = smpp_text.decode_text(payload, body.data_coding)
                 is_ucs2 = body.data_coding == smpp_text.DATA_CODING_UCS2
-                dcs = scheme[0] if scheme else (0x48 if is_ucs2 else 0x0F)
+                dcs = (0x48 if is_ucs2 else 0x0F) if scheme is None else scheme
                 pages = cbs.paginate(text, dcs=dcs)
             if serial is None:
                 serial = self._serial()
@@ -343,3 +345,14 @@ def integer(pdu: smpp.Pdu, tag: int, default: Any) -> Any:  # noqa: ANN401 - int
     """Give the number in a TLV."""
     value = pdu.tlv(tag)
     return default if value is None else int.from_bytes(value, "big")
+
+
+def _vendor(pdu: smpp.Pdu, tag: int, octets: int) -> int | None:
+    """Give a vendor TLV's number; its length is looked at first, as nobody else has done."""
+    value = pdu.tlv(tag)
+    if value is None:
+        return None
+    if len(value) != octets:
+        problem = f"TLV {tag:#06x} has {octets} octets here, not {len(value)}"
+        raise Refusal(_S.ESME_RINVTLVLEN, problem)
+    return int.from_bytes(value, "big")

@@ -2,7 +2,7 @@
 
 import typer
 
-from cbsim import smsc_cli
+from cbsim import esme_cli, smsc_cli
 
 app = typer.Typer(
     name="cbsim",
@@ -20,6 +20,7 @@ def main() -> None:
 
 
 app.command("smsc", epilog=smsc_cli.EXAMPLES)(smsc_cli.smsc)
+app.command("esme", epilog=esme_cli.EXAMPLES)(esme_cli.esme)
 
 
 def run() -> None:

@@ -1,6 +1,7 @@
 """The command `cbsim smsc`."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ REGIONS = tuple(
     for number in (11, 26, 27, 28, 29, 30, 31, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50)
 )
 EXIT_USAGE = 2
+EXIT_UNAVAILABLE = 69  # as in sysexits.h: the address cannot be listened on
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -43,7 +45,8 @@ EXAMPLES = """\
 
 [cyan]cbsim smsc --port 2776 --carrier skt --phones 500 --old-every 10[/cyan]
 
-[bold]Exit codes[/bold]: 0 stopped when asked, 1 nobody reads its output, 2 wrong settings or port
+[bold]Exit codes[/bold]: 0 stopped when asked, 1 nobody reads its output, 2 wrong settings,
+69 address in use
 """
 
 
@@ -327,8 +330,9 @@ def _run(
     try:
         asyncio.run(serve(centre, clock, listen=listen, on_event=reporter.event))
     except OSError as error:
-        typer.echo(f"cbsim: {fixed.host}:{fixed.port}: {error.strerror}", err=True)
-        raise typer.Exit(EXIT_USAGE) from error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        typer.echo(f"cbsim: {fixed.host}:{fixed.port}: {reason}", err=True)
+        raise typer.Exit(EXIT_UNAVAILABLE) from error
     reporter.end(network)
 
 

@@ -42,9 +42,11 @@ from cbgateway.domain.outcomes import Outcome
 from cbgateway.profiles.models import SmppProfile
 
 CONNECT_TIMEOUT_S = 10
-UNBIND_TIMEOUT_S = 2
-URGENT_SLOTS = 2
-"""Places in the window, beyond the carrier's, that only what waits for nothing may take."""
+UNBIND_TIMEOUT_S = 0.5
+"""How long a goodbye is waited for; a process whose disk failed is gone within a second."""
+URGENT_SLOTS = 16
+"""Places in the window, beyond the carrier's, that only what waits for nothing may take: as many as
+the dispatcher has under way at once, so that none waits for the answer to another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,6 @@ def test_command_lists_faults_and_settings() -> None:
         (["--config", "/nowhere.toml"], "/nowhere.toml"),
         (["--tls-cert", "/no.pem", "--tls-key", "/no.pem"], "No such file"),
         (["--outbind", "nowhere"], "'nowhere' is not HOST:PORT"),
-        (["--host", "256.256.256.256"], "256.256.256.256:2775"),
         (["--account", ":x"], "accounts[0].system_id: '' has 0 characters"),
     ],
 )
@@ -195,3 +194,11 @@ def test_command_says_what_is_wrong(arguments: list[str], words: str) -> None:
     assert done.exit_code == 2
     assert words in done.output
     assert done.output.count("\n") == 1
+
+
+def test_command_says_that_an_address_cannot_be_listened_on() -> None:
+    """With the exit code that sysexits.h has for what is unavailable."""
+    done = CliRunner().invoke(app, ["smsc", "--host", "256.256.256.256"])
+
+    assert done.exit_code == 69
+    assert done.stderr.startswith("cbsim: 256.256.256.256:2775: ")

@@ -243,7 +243,7 @@ def test_faults_that_look_at_the_answer_before(lab: Any) -> None:
     assert octets.hex() == ANSWER + SECOND.replace("00000003", "00000002", 1)
     _, _, octets = answers(lab, "same-message-id", 2)
     assert octets.hex() == ANSWER + SECOND[:32] + ANSWER[32:]
-    one, esme = bound(lab, "swap-answers:1x")
+    _, esme = bound(lab, "swap-answers:1x")
     esme.send(SUBMIT)
     assert esme.got() == []
     esme.send(SUBMIT)

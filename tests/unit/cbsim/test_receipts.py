@@ -204,7 +204,10 @@ def test_any_receiver_of_the_system_id_gets_them(lab: Any) -> None:
     expected = blast(sender, 6)
 
     got = [ids(receiver.received()) for receiver in receivers]
-    assert (sorted(sum(got, [])), [len(some) for some in got]) == (expected, [3, 3])
+    assert (sorted(one for some in got for one in some), [len(some) for some in got]) == (
+        expected,
+        [3, 3],
+    )
     assert stranger.got() == []
     assert all(isinstance(pdu.body, smpp.SubmitSmResp) for pdu in sender.got())
 

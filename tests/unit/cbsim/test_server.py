@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-import datetime
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -242,7 +242,7 @@ def test_held_up_connection_is_left_alone() -> None:
 
 
 def test_centre_connects_to_an_esme() -> None:
-    """outbind comes first, the ESME binds over that connection; one that is not there is told."""
+    """Outbind comes first, the ESME binds over that connection; one that is not there is told."""
 
     async def run() -> None:
         came: asyncio.Future[Peer] = asyncio.get_running_loop().create_future()
@@ -274,15 +274,15 @@ def certificate(folder: Path) -> tuple[str, str]:
     """Make a certificate for localhost and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.now(UTC)
     built = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(key, hashes.SHA256())
     )
