@@ -38,7 +38,7 @@ _SEQUENCE_AT = 12
 _STATUS_AT = 8
 _ID_AND_LENGTH = 8  # octets of a header that are the same in PDUs of one kind and length
 _RESPONSE = int(CommandId.SUBMIT_SM_RESP).to_bytes(4, "big")
-_NO_CHARACTER = bytes(0 if 0 < octet < 0x80 else 1 for octet in range(256))
+_NO_CHARACTER = bytes(octet == 0 or not bytes([octet]).isascii() for octet in range(256))
 """Maps what may stand in a message_id to 0, and everything else to 1."""
 
 
@@ -149,7 +149,7 @@ class SubmitAnswers:
 
 
 class AnswerFramer:
-    """Cuts a stream of octets into PDUs as `smpp.Framer` does, with plain answers taken together."""
+    """Cuts a stream of octets into PDUs as `smpp.Framer` does, and takes plain answers together."""
 
     def __init__(self) -> None:
         """Make a framer."""
@@ -256,7 +256,7 @@ def _column_numbers(
 
 def _good(numbers: Sequence[int], statuses: Sequence[int], *, has_body: bool) -> int:
     """Count the answers before the first that the ordinary decoder would not read."""
-    if 0 < min(numbers) and max(numbers) <= SEQUENCE_NUMBER_MAX and (has_body or all(statuses)):
+    if min(numbers) > 0 and max(numbers) <= SEQUENCE_NUMBER_MAX and (has_body or all(statuses)):
         return len(numbers)
     return next(
         index

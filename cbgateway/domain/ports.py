@@ -378,13 +378,14 @@ class CarrierLink(Protocol):
     """The association with one peer.
 
     `run` owns the socket; `send` may be called from any task of the same event loop.
-
-    Attributes:
-        window_max: recipients that one Submit may have, and so may be in doubt at once.
     """
 
     peer_id: str
-    window_max: int
+
+    @property
+    def window_max(self) -> int:
+        """Recipients that one Submit may have now, and so may be in doubt at once."""
+        ...
 
     async def run(self) -> None:
         """Hold the association up, reconnecting with backoff, until cancelled."""

@@ -1,5 +1,6 @@
 """submit_sm in bulk: the same octets as the ordinary encoder, the same answers as the framer."""
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_answers_are_those_of_the_ordinary_framer(octets: bytes, cuts: list[int]
     expected: list[Any] = []
     found: list[Any] = []
     edges = sorted({0, len(octets), *(cut for cut in cuts if cut < len(octets))})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         expected += ordinary.receive(octets[start:end])
         found += bulk.receive(octets[start:end])
         assert ordinary.is_incomplete == bulk.is_incomplete
