@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from cbgateway.carriers.base import Session
 
-
 ANSWERS_OCTETS_MAX = 65_536
 """Our answers that wait for a peer that does not read; beyond it, it is not listened to either."""
 

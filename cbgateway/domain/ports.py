@@ -138,6 +138,10 @@ class Transaction(Protocol):
         """Find a bulletin by its number in its incident."""
         ...
 
+    def bulletin_state(self, bulletin_id: str) -> BulletinState | None:
+        """Give the state of a bulletin, and read nothing else of it."""
+        ...
+
     def bulletin_of(self, sender: str, identifier: str) -> tuple[BulletinRecord, str] | None:
         """Find what a sender's document with this name became, and the document's hash."""
         ...

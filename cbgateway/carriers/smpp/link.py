@@ -21,6 +21,7 @@ from cbgateway.carriers.smpp.orders import (
     submit_template,
 )
 from cbgateway.carriers.smpp.session import (
+    BIND_REFUSED,
     Answered,
     Bound,
     Closed,
@@ -239,7 +240,8 @@ class SmppLink:
         """Log a problem once, not at every attempt."""
         if problem != self._last_problem:
             self._last_problem = problem
-            self._log.warning("link down: {}", problem)
+            level = "ERROR" if problem.startswith(BIND_REFUSED) else "WARNING"
+            self._log.log(level, "link down: {}", problem)
 
     def _bound(self) -> tuple[SmppSession, Pump]:
         """Give the session that requests can be made on.

@@ -21,6 +21,7 @@ from cbgateway.profiles.models import SmppProfile
 
 PDU_TIMEOUT_S = 10.0
 """A PDU has to end so long after its beginning: a length that lies, or a drip, holds up no more."""
+BIND_REFUSED = "the bind was refused"
 STRAY_ANSWERS_MAX = 3
 """Answers to nothing before the session ends."""
 
@@ -353,7 +354,7 @@ class SmppSession:
     def _on_bind_response(self, pdu: smpp.Pdu, *, now: float) -> list[object]:
         body = pdu.body
         if pdu.command_status != smpp.Status.ESME_ROK:
-            return self._close(f"the bind was refused: {smpp.status_name(pdu.command_status)}")
+            return self._close(f"{BIND_REFUSED}: {smpp.status_name(pdu.command_status)}")
         if not isinstance(
             body, smpp.BindTransmitterResp | smpp.BindReceiverResp | smpp.BindTransceiverResp
         ):
