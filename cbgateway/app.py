@@ -1,12 +1,13 @@
 """The composition root: the only place that knows every module and joins them."""
 
 import asyncio
+import json
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from cbgateway.domain.errors import (
     GatewayError,
     PermissionDeniedError,
     SignatureInvalidError,
+    StaleError,
     UnknownNameError,
 )
 from cbgateway.domain.incident import IncidentState
@@ -199,25 +201,45 @@ class Gateway:
         bulletin = prepared.record.bulletin
         now = self.clock.now()
         at = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        document = approval.approval_document(
-            bulletin.bulletin_id, prepared.plan.hash(), at=at, confirmation=confirmation
-        )
-        signature = sign_detached(canonical(document), key, content=approval.DECISION)
         seal_keys = self.keyring.seal_keys({order.lineage.region for order in prepared.plan.orders})
-        record = self._write(
-            lambda tx: approval.approve(
+        first = [prepared]
+
+        def decide(tx: Transaction) -> BulletinRecord:
+            current = first.pop() if first else self._prepare_again(tx, prepared, now)
+            document = approval.approval_document(
+                bulletin.bulletin_id, current.plan.hash(), at=at, confirmation=confirmation
+            )
+            signature = sign_detached(canonical(document), key, content=approval.DECISION)
+            return approval.approve(
                 tx,
                 self.deployment,
                 self.marks,
-                prepared,
+                current,
                 approval.Approval(at, confirmation, signature),
                 seal_keys=seal_keys,
                 now=now,
-            ),
-            is_urgent=self._is_urgent(bulletin.kind, bulletin.alert_class),
-        )
+            )
+
+        is_urgent = self._is_urgent(bulletin.kind, bulletin.alert_class)
+        record = self._write(decide, is_urgent=is_urgent)
         failpoints.passing("approve.committed")
         return record
+
+    def _prepare_again(
+        self, tx: Transaction, prepared: approval.Prepared, now: datetime
+    ) -> approval.Prepared:
+        """Prepare anew after a full disk: the serial numbers are burnt, all else has to be same.
+
+        Raises:
+            StaleError: something else has changed.
+        """
+        bulletin_id = prepared.record.bulletin.bulletin_id
+        again = approval.prepare(tx, self.deployment, self.marks, bulletin_id, now=now)
+        same = replace(again.basis, serials=prepared.basis.serials)
+        if (again.record, same) != (prepared.record, prepared.basis):
+            msg = f"what {bulletin_id} would send has changed since it was looked at; look again"
+            raise StaleError(msg)
+        return again
 
     def reject(self, bulletin_id: str, *, reason: str, key: SigningKey) -> BulletinRecord:
         """Turn a bulletin down for good, with the decider's key."""
@@ -420,11 +442,11 @@ class Gateway:
             StoreError: another process serves this gateway already.
             StoreFailedError: the disk failed.
         """
-        links = self._links()
         with serving_lock(self.settings):
             with self.store.read() as tx:
                 found = findings(self.home, self.settings, tx, now=self.clock.now())
-            check_may_serve(found, self.settings.mode)
+            check_may_serve(found, self.settings.mode)  # every reason before the first that raises
+            links = self._links()
             ballast = ballast_of(self.settings)
             ballast.hold()
             self.store.on_full = ballast.release
@@ -444,16 +466,16 @@ class Gateway:
         seen = -1
         problem = ""
         while True:
-            with self.store.read() as tx:
-                size = tx.audit_size()
-            if size != seen:
-                try:
+            try:
+                with self.store.read() as tx:
+                    size = tx.audit_size()
+                if size != seen:
                     await asyncio.to_thread(self.history.checkpoint)
                     seen, problem = size, ""
-                except (OSError, GatewayError) as error:
-                    if str(error) != problem:
-                        problem = str(error)
-                        logger.error("the audit log cannot be witnessed: {}", error)
+            except GatewayError as error:
+                if str(error) != problem:
+                    problem = str(error)
+                    logger.error("the audit log cannot be witnessed: {}", error)
             await asyncio.sleep(WITNESS_INTERVAL_S)
 
     def _links(self) -> Mapping[str, CarrierLink]:
@@ -587,7 +609,8 @@ def _settings_text(
         f"ballast_mib = {BALLAST_MIB[mode]}",
     ]
     if witness is not None:
-        lines.append(f'witness = "{witness.absolute()}"')
+        # a JSON string is a TOML one, whatever is in the path
+        lines.append(f"witness = {json.dumps(str(witness.absolute()), ensure_ascii=False)}")
     for code, port in ports.items():
         lines += [
             "",

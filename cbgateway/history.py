@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cbgateway.domain import failpoints
-from cbgateway.domain.errors import InputError
+from cbgateway.domain.errors import AuditError, InputError, KeyUnusableError
 from cbgateway.domain.ports import Clock
 from cbgateway.service import audit
 from cbgateway.settings import Settings
@@ -57,20 +57,31 @@ class History:
     def witnessed(self) -> Checkpoint | None:
         """Give the newest checkpoint in the witness file; None before the first."""
         try:
-            text = self.settings.witness.read_text("utf-8")
+            octets = self.settings.witness.read_bytes()
         except FileNotFoundError:
             return None
-        return audit.read_witness(text, origin=self.origin, public_key=self.public_key)
+        except OSError as error:
+            msg = f"witness {self.settings.witness}: {error.strerror}"
+            raise AuditError(msg) from error
+        return audit.read_witness(octets, origin=self.origin, public_key=self.public_key)
 
     def checkpoint(self) -> str:
-        """Sign how the audit log stands, and have it witnessed; gives the signed note."""
-        key = SigningKey.load(self.settings.keys / "audit.pem")
+        """Sign how the audit log stands, and have it witnessed; gives the signed note.
+
+        Raises:
+            KeyUnusableError: the audit key is missing, or is not this log's.
+            AuditError: the witness file cannot be written.
+        """
+        key = self._key()
         with self.store.read() as tx:
             one, note = audit.sign(tx, self.origin, key)
         failpoints.passing("checkpoint.signed")
-        append_durably(
-            self.settings.witness, audit.witness_line(note, self.clock.now().isoformat())
-        )
+        line = audit.witness_line(note, self.clock.now().isoformat())
+        try:
+            append_durably(self.settings.witness, line)
+        except OSError as error:
+            msg = f"witness {self.settings.witness}: {error.strerror}"
+            raise AuditError(msg) from error
         self.marks.note_log(one.size, one.root)
         return note
 
@@ -103,30 +114,51 @@ class History:
         """Write the log as tiles, with a checkpoint and the key to check it with.
 
         Raises:
-            InputError: the folder is in use.
+            InputError: the folder is in use, or cannot be written.
+            KeyUnusableError: the audit key is missing, or is not this log's.
         """
-        if folder.exists() and any(folder.iterdir()):
-            msg = f"{folder} is not empty"
-            raise InputError(msg)
-        key = SigningKey.load(self.settings.keys / "audit.pem")
-        with self.store.read() as tx:
-            one, note = audit.sign(tx, self.origin, key)
-            for path, octets in audit.tile_files(tx, one.size):
-                target = folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(octets)
-        (folder / "checkpoint").write_text(note, "utf-8")
-        verifier = tlog.verifier_key(self.origin, self.public_key)
-        (folder / "key.vkey").write_text(verifier + "\n", "utf-8")
+        key = self._key()
+        try:
+            if folder.exists() and any(folder.iterdir()):
+                msg = f"{folder} is not empty"
+                raise InputError(msg)
+            with self.store.read() as tx:
+                one, note = audit.sign(tx, self.origin, key)
+                for path, octets in audit.tile_files(tx, one.size):
+                    target = folder / path
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(octets)
+            folder.mkdir(parents=True, exist_ok=True)  # an empty log has no tiles
+            (folder / "checkpoint").write_text(note, "utf-8")
+            verifier = tlog.verifier_key(self.origin, self.public_key)
+            (folder / "key.vkey").write_text(verifier + "\n", "utf-8")
+        except OSError as error:
+            msg = f"{folder}: {error.strerror}"
+            raise InputError(msg) from error
         return note
+
+    def _key(self) -> SigningKey:
+        """Read the key that signs for this log."""
+        path = self.settings.keys / "audit.pem"
+        key = SigningKey.load(path)
+        if key.public_key != self.public_key:
+            msg = f"key {path} is not the one that this gateway's history is signed with"
+            raise KeyUnusableError(msg)
+        return key
 
 
 def append_durably(path: Path, line: str) -> None:
-    """Add a line to a file and wait until the disk has it; a line cut short before is ended."""
+    """Add a line to a file and wait until the disk has it.
+
+    A last line that was cut short when the power went is taken away first: it says nothing, and
+    in the middle of the file it would look like something that nobody here wrote.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+b") as file:
-        if file.tell() and path.read_bytes()[-1:] != b"\n":
-            file.write(b"\n")
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.truncate(path.read_bytes().rfind(b"\n") + 1)
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())

@@ -26,7 +26,9 @@ from cbgateway.storage.sqlite import SqliteStore
 
 MANIFEST = "manifest.json"
 DATABASE = "cbgateway.db"
-SECRET_MEMBERS = ("keys/", "secrets/")
+KEY_MEMBERS = "keys/"
+PASSWORD_MEMBERS = "secrets/"  # noqa: S105 - a folder, not a password
+PROFILE_MEMBERS = "profiles/"
 BACKUP_FORMAT = 1
 MEBIBYTE = 1_048_576
 
@@ -44,7 +46,10 @@ class Ballast:
 
     def hold(self) -> bool:
         """Take the room; False when there is none."""
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError:
+            return False
         try:
             os.posix_fallocate(descriptor, 0, self._octets)
         except OSError:
@@ -174,8 +179,11 @@ def write_backup(
 
     The marks stay where they are: they are what a restored backup is held against.
 
+    Members are named by what they are, not by where this gateway keeps them.
+
     Raises:
-        InputError: there is a file already.
+        InputError: there is a file already, or it cannot be written.
+        DiskFullError: there is no room beside the database for a copy of it.
     """
     snapshot = settings.database.with_suffix(".snapshot")
     snapshot.unlink(missing_ok=True)
@@ -185,13 +193,12 @@ def write_backup(
     finally:
         for leftover in settings.database.parent.glob(f"{snapshot.name}*"):
             leftover.unlink()
+    if settings.profiles is not None:
+        members |= _files(PROFILE_MEMBERS, settings.profiles)
     if with_secrets:
-        members |= {
-            str(path.relative_to(home)): path.read_bytes()
-            for folder in SECRET_MEMBERS
-            for path in sorted((home / folder).rglob("*"))
-            if path.is_file()
-        }
+        members |= _files(KEY_MEMBERS, settings.keys)
+        for code, carrier in settings.carriers.items():
+            members[f"{PASSWORD_MEMBERS}{code}"] = carrier.password_file.read_bytes()
     manifest = {
         "format": BACKUP_FORMAT,
         "at": at.isoformat(),
@@ -199,21 +206,47 @@ def write_backup(
         "gateway": store.meta["gateway_id"],
         "files": {name: hashlib.sha256(octets).hexdigest() for name, octets in members.items()},
     }
+    manifest["digest"] = _digest(manifest)
     members = {MANIFEST: json.dumps(manifest, indent=2).encode(), **members}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, octets in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode, info.mtime = len(octets), 0o600, int(at.timestamp())
+            tar.addfile(info, io.BytesIO(octets))
     try:
-        descriptor = os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        _write_new(to, buffer.getvalue())
     except OSError as error:
         msg = f"{to}: {error.strerror}"
         raise InputError(msg) from error
-    with os.fdopen(descriptor, "wb") as file:
-        with tarfile.open(fileobj=file, mode="w") as tar:
-            for name, octets in members.items():
-                info = tarfile.TarInfo(name)
-                info.size, info.mode, info.mtime = len(octets), 0o600, int(at.timestamp())
-                tar.addfile(info, io.BytesIO(octets))
-        file.flush()
-        os.fsync(file.fileno())
     return manifest
+
+
+def _files(prefix: str, folder: Path) -> dict[str, bytes]:
+    return {
+        f"{prefix}{path.relative_to(folder)}": path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Hash a manifest without its own digest."""
+    rest = {name: value for name, value in manifest.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _write_new(path: Path, octets: bytes) -> None:
+    """Write a new file, for its owner alone, and wait until the disk has it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(octets)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()  # half of a file would pass for a whole one
+        raise
 
 
 def read_backup(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -230,10 +263,20 @@ def read_backup(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
                 if (file := tar.extractfile(member)) is not None
             }
         manifest = json.loads(members.pop(MANIFEST))
-        wanted = manifest["files"]
-    except (OSError, tarfile.TarError, KeyError, ValueError) as error:
+        is_whole = manifest["digest"] == _digest(manifest)
+    except (OSError, tarfile.TarError, LookupError, ValueError, TypeError) as error:
         msg = f"{path} is not a backup: {error}"
         raise InputError(msg) from error
+    except RecursionError as error:
+        msg = f"{path} is not a backup: its manifest is nested too deep"
+        raise InputError(msg) from error
+    if not is_whole:
+        msg = f"{path}: {MANIFEST} is not what was backed up"
+        raise InputError(msg)
+    if manifest["format"] != BACKUP_FORMAT:
+        msg = f"{path} has format {manifest['format']}, this version reads {BACKUP_FORMAT}"
+        raise InputError(msg)
+    wanted = manifest["files"]
     found = {name: hashlib.sha256(octets).hexdigest() for name, octets in members.items()}
     damaged = sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
     if damaged:
@@ -251,27 +294,30 @@ def restore_home(
     serial numbers go on beyond the marks, or jump when there are none.
 
     Raises:
-        InputError: a database is there already, or keys are missing.
+        InputError: a database is there already, keys are missing, or a file would go elsewhere.
     """
-    database = home / DATABASE
-    if any(database.parent.glob(f"{DATABASE}*")) if home.exists() else False:
-        msg = f"{database} is there already; move it away first, it is evidence"
+    if FILE_NAME not in members or DATABASE not in members:
+        msg = "the backup lacks settings or database"
         raise InputError(msg)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name, octets in members.items():
-        target = (home / name).resolve()
-        if not target.is_relative_to(home.resolve()):
-            msg = f"the backup has a file outside its folder: {name!r}"
-            raise InputError(msg)
-        if target.exists():
-            continue
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
+    if not (home / FILE_NAME).exists():
+        _write_new(home / FILE_NAME, members[FILE_NAME])
     settings = load_settings(home)
+    targets = {name: _target(home, settings, name) for name in members}
+    database = settings.database
+    if any(database.parent.glob(f"{database.name}*")):
+        msg = f"{database} is there already; move it away first, it is evidence"
+        raise InputError(msg)
+    if f"{KEY_MEMBERS}audit.pem" not in members and not (settings.keys / "audit.pem").exists():
+        msg = (
+            f"{settings.keys / 'audit.pem'} is missing, and the backup has no secrets; put the "
+            "keys back first"
+        )
+        raise InputError(msg)
+    for name, target in targets.items():
+        if not target.exists():
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write_new(target, members[name])
     has_marks = settings.marks.is_file()
     with (
         closing(Marks.open(settings.marks, create=True)) as marks,
@@ -292,3 +338,24 @@ def restore_home(
         marks.reset_log(size, root)
     ballast_of(settings).hold()
     return settings
+
+
+def _target(home: Path, settings: Settings, name: str) -> Path:
+    """Give where this gateway keeps what a backup's member is.
+
+    Raises:
+        InputError: the member is nothing that a backup has.
+    """
+    if name in {DATABASE, FILE_NAME}:
+        return settings.database if name == DATABASE else home / FILE_NAME
+    folders = {KEY_MEMBERS: settings.keys, PROFILE_MEMBERS: settings.profiles}
+    for prefix, folder in folders.items():
+        if folder is not None and name.startswith(prefix):
+            target = (folder / name.removeprefix(prefix)).resolve()
+            if target.is_relative_to(folder.resolve()):
+                return target
+    code = name.removeprefix(PASSWORD_MEMBERS)
+    if name.startswith(PASSWORD_MEMBERS) and code in settings.carriers:
+        return settings.carriers[code].password_file
+    msg = f"the backup has a file that belongs nowhere here: {name!r}"
+    raise InputError(msg)

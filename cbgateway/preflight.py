@@ -5,6 +5,7 @@ In mode live every failure stops the start; all of them are told at once.
 
 import ctypes
 import os
+import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator
@@ -103,7 +104,8 @@ def _permissions(home: Path, settings: Settings) -> Iterator[tuple[Level, str]]:
 def _is_shielded(path: Path, home: Path) -> bool:
     """Tell whether the gateway's folder keeps others away from what is inside."""
     is_secret = path.suffix == ".pem"
-    return not is_secret and path != home and not home.stat().st_mode & OTHERS
+    is_inside = path != home and path.resolve().is_relative_to(home.resolve())
+    return not is_secret and is_inside and not home.stat().st_mode & OTHERS
 
 
 def _passwords(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
@@ -203,6 +205,8 @@ def filesystem_of(path: Path) -> str:
     resolved = path.resolve()
     for line in Path("/proc/self/mounts").read_text("utf-8", "replace").splitlines():
         _, mounted, filesystem, *_ = line.split()
+        # the kernel writes spaces and the like as three octal digits
+        mounted = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), mounted)
         if resolved.is_relative_to(mounted) and len(mounted) >= best:
             best, kind = len(mounted), filesystem
     return kind

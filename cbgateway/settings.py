@@ -16,6 +16,7 @@ from cbgateway.profiles.models import SMPP_WINDOW_MAX
 
 FILE_NAME = "cbgateway.toml"
 PASSWORD_CHARACTERS_MAX = 8  # SMPP 3.4 5.2.2: nine octets with the final NUL
+PROBLEMS_MAX = 20  # faults named before the rest is only counted
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -76,13 +77,20 @@ def load_settings(home: Path) -> Settings:
     except FileNotFoundError as error:
         msg = f"no {path}; `cbgateway init --home {home}` makes a gateway there"
         raise InputError(msg) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError as error:
+        msg = f"{path}: nested too deeply"
+        raise InputError(msg) from error
+    except (OSError, ValueError) as error:  # not TOML, not UTF-8, or a number without end
         msg = f"{path}: {error}"
         raise InputError(msg) from error
     try:
         settings = Settings.model_validate(document)
     except ValidationError as error:
-        raise InputError(*(_problem(path, fault) for fault in error.errors())) from error
+        faults = error.errors(include_input=False)
+        problems = [_problem(path, fault) for fault in faults[:PROBLEMS_MAX]]
+        if len(faults) > PROBLEMS_MAX:
+            problems.append(f"{path}: and {len(faults) - PROBLEMS_MAX} more faults")
+        raise InputError(*problems) from error
     _check_modes(path, settings)
     return settings.model_copy(
         update={

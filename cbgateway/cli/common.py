@@ -63,7 +63,12 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def printable(text: str) -> str:
     """Give a text that came from elsewhere so that it cannot steer the terminal."""
-    return escape("".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text))
+    return escape(harmless(text))
+
+
+def harmless(text: str) -> str:
+    """Give a text with everything that steers a terminal written out."""
+    return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 - whatever JSON can say
@@ -107,7 +112,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
                 }
                 sys.stderr.write(json.dumps(problem, ensure_ascii=False) + "\n")
             else:
-                errors.print(f"{error.code}: {error}", style="red", markup=False)
+                errors.print(f"{error.code}: {harmless(str(error))}", style="red", markup=False)
             raise typer.Exit(status) from error
         except BrokenPipeError:
             # whoever read our output has gone; there is nobody to tell

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -103,23 +104,27 @@ def serve(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     with Gateway.open(Path(home)) as gateway:
         configure_logging(gateway.settings.mode, sys.stderr)
         arm_failpoints(gateway.settings.mode)
-        carriers = ", ".join(gateway.settings.carriers)
-        if as_json:
-            print_json({"serving": str(home), "mode": gateway.settings.mode.value})
-            sys.stdout.flush()
-        else:
-            console.print(f"[bold]{gateway.settings.mode}[/bold] gateway {home} serves {carriers}")
-        asyncio.run(_until_stopped(gateway))
+
+        def ready() -> None:
+            logger.info("ready")
+            mode, carriers = gateway.settings.mode, ", ".join(gateway.settings.carriers)
+            if as_json:
+                print_json({"serving": str(home), "mode": mode.value})
+                sys.stdout.flush()
+            else:
+                console.print(f"[bold]{mode}[/bold] gateway {home} serves {carriers}")
+
+        asyncio.run(_until_stopped(gateway, ready))
 
 
-async def _until_stopped(gateway: Gateway) -> None:
+async def _until_stopped(gateway: Gateway, on_ready: Callable[[], None]) -> None:
     """Serve until a signal asks for the end; what is under way is settled first."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        await gateway.serve(stop, lambda: logger.info("ready"))
+        await gateway.serve(stop, on_ready)
     except BaseExceptionGroup as group:
         found = _first_of_ours(group)
         if found is None:

@@ -23,10 +23,18 @@ from cbgateway.domain.people import Key, Permission, Person, Severity
 
 app = typer.Typer(help="People, their keys and the regions' sealing keys.", no_args_is_help=True)
 
-Overlap = Annotated[
-    float, typer.Option("--overlap-hours", help="How long the old key still counts.", min=0)
-]
+
 OVERLAP_HOURS = 24.0
+OVERLAP_HOURS_MAX = 8784  # a year: a key that nobody means to give up is not being replaced
+Overlap = Annotated[
+    float,
+    typer.Option(
+        "--overlap-hours",
+        help="How long the old key still counts.",
+        min=0,
+        max=OVERLAP_HOURS_MAX,
+    ),
+]
 
 
 @app.command(

@@ -50,6 +50,7 @@ LANGUAGE_OCTETS = 2  # the two letters packed, in front of UCS-2
 ETWS_PRIMARY_OCTETS = 56
 WARNING_SECURITY_INFORMATION_OCTETS = 50
 WARNING_TYPE_MAX = 127
+SHOWN_BITS_MAX = 64  # a longer number is named by its length in messages
 
 _PADDING_UCS2 = b"\x00\r"
 
@@ -463,6 +464,12 @@ def _read_ucs2(octets: bytes, coding: DataCoding) -> tuple[str, str | None]:
 
 def _field(name: str, value: int, octets: int) -> bytes:
     if not 0 <= value < 1 << octets * 8:
-        problem = f"{value} does not fit {octets} octets"
+        problem = f"{_shown(value)} does not fit {octets} octets"
         raise EncodeError(problem, field=name, clause="TS 23.041 9.4.1.2")
     return value.to_bytes(octets, "big")
+
+
+def _shown(value: int) -> str:
+    """Write a number for a message; Python refuses to write one of thousands of digits."""
+    bits = value.bit_length()
+    return str(value) if bits <= SHOWN_BITS_MAX else f"a number of {bits} bits"

@@ -102,7 +102,7 @@ class InputError(GatewayError):
 
 
 class PolicyError(GatewayError):
-    """A rule refuses the request; nothing was sent and nothing but the refusal is kept."""
+    """A rule refuses the request; nothing was sent and nothing is kept."""
 
     code = "refused"
 

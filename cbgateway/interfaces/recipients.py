@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 
 from cbgateway.domain.delivery import Recipient
 from cbgateway.domain.errors import InputError
@@ -32,27 +32,42 @@ def parse_recipients(
     except UnicodeDecodeError as error:
         msg = f"not UTF-8 text: {error.reason} at octet {error.start}"
         raise InputError(msg) from error
-    rows = csv.reader(io.StringIO(text, newline=""))
-    header = next(rows, [])
+    rows = _rows(text)
+    _, header = next(rows, (1, []))
     if tuple(header) != COLUMNS:
         msg = f"line 1: the header is {','.join(COLUMNS)}, not {','.join(header)[:80]!r}"
         raise InputError(msg)
     recipients: dict[str, Recipient] = {}
     problems = []
-    for row in rows:
+    for line, row in rows:
         try:
             recipient = _recipient(row, regions, languages)
         except ValueError as error:
-            problems.append(f"line {rows.line_num}: {error}")
+            problems.append(f"line {line}: {error}")
             continue
         if recipient.number in recipients:
-            problems.append(f"line {rows.line_num}: number {recipient.number} stands there twice")
+            problems.append(f"line {line}: number {recipient.number} stands there twice")
         recipients[recipient.number] = recipient
     if len(problems) > PROBLEMS_MAX:
         problems[PROBLEMS_MAX:] = [f"and {len(problems) - PROBLEMS_MAX} more lines"]
     if problems:
         raise InputError(*problems)
     return tuple(recipients.values())
+
+
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Give each row with the number of its last line.
+
+    Raises:
+        InputError: a cell is longer than any reader takes: a quote that never ends, most often.
+    """
+    rows = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        msg = f"line {rows.line_num}: {error}"
+        raise InputError(msg) from error
 
 
 def _recipient(row: list[str], regions: Container[str], languages: Container[str]) -> Recipient:

@@ -1,6 +1,7 @@
 """The bulletin document: the one definition of what CLI, files and later interfaces accept."""
 
 import json
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -8,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -23,6 +25,10 @@ from cbgateway.service.intake import Request
 DOCUMENT_OCTETS_MAX = 262_144  # 256 KiB: a hundred times the longest honest bulletin
 TEXT_CHARACTERS_MAX = 2_000  # above every class's budget: the class names the real limit
 REGIONS_MAX = 512
+DIGITS_MAX = 20  # RFC 8785 writes integers of sixteen; a sign, and some room to be told of it
+PROBLEMS_MAX = 20
+"""Faults named before the rest is only counted: nobody reads more, and each may be long."""
+SHOWN_CHARACTERS_MAX = 80  # of a name that the document made up; longer ones are cut
 
 Identifier = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$", strict=True)
@@ -31,6 +37,18 @@ Identifier = Annotated[
 
 Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$", strict=True)]
 Duration = timedelta
+
+
+def _at_most(items_max: int) -> BeforeValidator:
+    """Refuse a list that is too long before any of its items costs time."""
+
+    def check(items: object) -> object:
+        if isinstance(items, list) and len(items) > items_max:
+            msg = f"{len(items)} items, at most {items_max} are read"
+            raise ValueError(msg)
+        return items
+
+    return BeforeValidator(check)
 
 
 class _Document(BaseModel):
@@ -44,7 +62,9 @@ class IncidentDocument(_Document):
 
     id: Identifier
     carrier: Identifier
-    services: tuple[Service, ...] = Field(min_length=1, max_length=len(Service))
+    services: Annotated[tuple[Service, ...], _at_most(len(Service))] = Field(
+        min_length=1, max_length=len(Service)
+    )
     started_at: AwareDatetime
 
 
@@ -64,7 +84,9 @@ class BulletinDocument(_Document):
     incident: IncidentDocument | Identifier
     kind: BulletinKind
     alert_class: Identifier | None = Field(default=None, alias="class")
-    regions: tuple[Identifier, ...] = Field(max_length=REGIONS_MAX)
+    regions: Annotated[tuple[Identifier, ...], _at_most(REGIONS_MAX)] = Field(
+        max_length=REGIONS_MAX
+    )
     texts: dict[Language, Annotated[str, Field(max_length=TEXT_CHARACTERS_MAX)]] = Field(
         default_factory=dict, max_length=8
     )
@@ -159,6 +181,7 @@ def parse_json(octets: bytes) -> dict[str, Any]:
             octets.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
+            parse_int=_integer,
         )
         json.dumps(document, ensure_ascii=False).encode("utf-8")  # no lone surrogates
     except json.JSONDecodeError as error:
@@ -195,11 +218,18 @@ def read_document(path: Path) -> bytes:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     document = dict(pairs)
     if len(document) != len(pairs):
-        keys = [key for key, _ in pairs]
-        repeated = next(key for key in keys if keys.count(key) > 1)
-        msg = f"key {repeated!r} stands there twice"
+        counts = Counter(key for key, _ in pairs)
+        repeated = next(key for key, count in counts.items() if count > 1)
+        msg = f"key {repeated[:SHOWN_CHARACTERS_MAX]!r} stands there twice"
         raise ValueError(msg)
     return document
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > DIGITS_MAX:
+        msg = f"a number of {len(digits)} digits stands there, at most {DIGITS_MAX} are read"
+        raise ValueError(msg)
+    return int(digits)
 
 
 def _no_constant(name: str) -> None:
@@ -208,7 +238,13 @@ def _no_constant(name: str) -> None:
 
 
 def _problems(error: ValidationError) -> list[str]:
-    return [
-        f"{'.'.join(str(part) for part in fault['loc']) or 'document'}: {fault['msg']}"
-        for fault in error.errors(include_url=False, include_context=False)
-    ]
+    """Name each fault by its place, the first of them only."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    problems = [f"{_place(fault['loc'])}: {fault['msg']}" for fault in faults[:PROBLEMS_MAX]]
+    if len(faults) > PROBLEMS_MAX:
+        problems.append(f"and {len(faults) - PROBLEMS_MAX} more faults")
+    return problems
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    return ".".join(str(part)[:SHOWN_CHARACTERS_MAX] for part in parts) or "document"

@@ -146,10 +146,12 @@ def _read(folder: Path, pattern: str, model: type[M], problems: list[Problem]) -
         name = path.relative_to(folder).as_posix()
         try:
             found[name] = model.model_validate(tomllib.loads(path.read_text("utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            problems.append(Problem(name, "", str(error)))
         except ValidationError as error:
             problems += [_problem(name, model, fault) for fault in error.errors()]
+        except RecursionError:
+            problems.append(Problem(name, "", "nested too deeply"))
+        except (OSError, ValueError) as error:  # not TOML, not UTF-8, or a number without end
+            problems.append(Problem(name, "", str(error)))
     return found
 
 

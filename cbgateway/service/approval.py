@@ -25,7 +25,7 @@ from cbgateway.domain.incident import IncidentState
 from cbgateway.domain.lifecycle import INCIDENT_TRANSITIONS, DeliveryState, advance_bulletin
 from cbgateway.domain.people import Person, check_may_approve
 from cbgateway.domain.ports import SerialMarks, Transaction
-from cbgateway.service.authority import check_regions, hands_of, signer_of, use_of
+from cbgateway.service.authority import check_regions, check_submitter, hands_of, signer_of, use_of
 from cbgateway.service.budgets import check_budget
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import settle
@@ -170,7 +170,8 @@ def approve(
         now: aware.
 
     Raises:
-        SignatureInvalidError: nobody who is known here signed this approval.
+        SignatureInvalidError: nobody who is known here signed this approval, or the submitter was
+            revoked.
         SamePersonError: somebody signed it who had a hand in the bulletin.
         StaleError: what would be sent is no longer what the approver saw.
         ExpiredError: the approval is too old.
@@ -186,6 +187,7 @@ def approve(
     at, confirmation, signature = approval.at, approval.confirmation, approval.signature
     document = approval_document(bulletin_id, plan_hash, at=at, confirmation=confirmation)
     person = decider(tx, deployment, record, document, signature, at=at)
+    check_submitter(tx, record)
     is_same = record == prepared.record
     if not is_same or _basis(tx, deployment, marks, record, now) != prepared.basis:
         msg = f"what {bulletin_id} would send has changed since it was looked at; look again"

@@ -7,14 +7,19 @@ what was witnessed earlier, and laid out as tiles (C2SP tlog-tiles) for independ
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.bulletin import BulletinState, Mode
+from cbgateway.domain.delivery import BulletinRecord, Event
 from cbgateway.domain.errors import AuditError
 from cbgateway.domain.ports import Transaction
 from cbgateway.signing import tlog
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.tlog import Checkpoint
+
+DECISIONS = frozenset({BulletinState.APPROVED, BulletinState.REJECTED, BulletinState.RETURNED})
+"""What events are called that decide about a bulletin."""
+REOPENING = frozenset({BulletinState.RETURNED, "lapsed"})
+"""After these a bulletin may be revised, which takes its decision away."""
 
 
 def origin_of(mode: Mode, gateway_id: str, epoch: str) -> str:
@@ -33,18 +38,17 @@ def witness_line(note: str, at: str) -> str:
     return json.dumps({"at": at, "note": note}, ensure_ascii=False) + "\n"
 
 
-def read_witness(text: str, *, origin: str, public_key: bytes) -> Checkpoint | None:
+def read_witness(octets: bytes, *, origin: str, public_key: bytes) -> Checkpoint | None:
     """Give the largest checkpoint of a witness file that is this log's; None when none is.
 
-    A last line without an end is one that was being written when the power went.
+    A last line without an end is one that was being written when the power went; it may even end
+    inside a character.
 
     Raises:
         AuditError: a line is not what this gateway writes.
     """
     newest: Checkpoint | None = None
-    for line in text.splitlines(keepends=True):
-        if not line.endswith("\n"):
-            break
+    for line in octets.split(b"\n")[:-1]:
         try:
             note = json.loads(line)["note"]
             name = note.split("\n", 1)[0]
@@ -164,29 +168,40 @@ def check_facts(tx: Transaction) -> int:
     Raises:
         AuditError: a bulletin says something that the log does not, or the log has none of it.
     """
-    logged: dict[str, dict[str, Any]] = {}
+    logged: dict[str, Event] = {}
+    open_again = set()
     for event in tx.events():
-        if event.what in {"approved", "rejected", "returned"}:
-            logged[event.subject] = {"by": event.actor, **event.detail}
+        if event.what in DECISIONS:
+            logged[event.subject] = event
+        if event.what in REOPENING:
+            open_again.add(event.subject)
+        elif event.what in DECISIONS:
+            open_again.discard(event.subject)
     count = 0
     for record in tx.bulletins():
-        decision = record.decision
-        if decision is None:
-            continue
-        entry = logged.get(record.bulletin.bulletin_id)
-        is_same = entry is not None and entry["by"] == decision.decided_by
-        if decision.plan_hash:
-            is_same = (
-                is_same
-                and entry is not None
-                and entry.get("plan") == decision.plan_hash
-                and entry.get("signature") == decision.signature
-            )
-        if not is_same:
-            msg = f"{record.bulletin.bulletin_id}: its decision is not the one in the audit log"
+        bulletin_id = record.bulletin.bulletin_id
+        entry = logged.pop(bulletin_id, None)
+        was_cleared = record.decision is None and bulletin_id in open_again
+        if not was_cleared and not _is_logged(record, entry):
+            msg = f"{bulletin_id}: its decision is not the one in the audit log"
             raise AuditError(msg)
-        count += 1
+        count += record.decision is not None
+    if logged:
+        msg = f"{', '.join(logged)}: decided as the audit log says, and gone from the database"
+        raise AuditError(msg)
     return count
+
+
+def _is_logged(record: BulletinRecord, entry: Event | None) -> bool:
+    decision = record.decision
+    if decision is None or entry is None:
+        return decision is None and entry is None
+    if entry.actor != decision.decided_by:
+        return False
+    if entry.what == BulletinState.APPROVED:
+        wanted = decision.plan_hash, decision.signature
+        return wanted == (entry.detail.get("plan"), entry.detail.get("signature"))
+    return not decision.plan_hash and entry.detail.get("reason") == decision.reason
 
 
 def tile_files(tx: Transaction, size: int) -> Iterator[tuple[str, bytes]]:

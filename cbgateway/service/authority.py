@@ -11,7 +11,7 @@ from cbgateway.domain.people import Person, Use
 from cbgateway.domain.ports import Transaction
 from cbgateway.service.deployment import Deployment
 from cbgateway.signing.canonical import canonical
-from cbgateway.signing.jws import verify_detached
+from cbgateway.signing.jws import key_id_in, verify_detached
 
 
 def signer_of(
@@ -71,6 +71,19 @@ def hands_of(tx: Transaction, record: BulletinRecord) -> tuple[Person, ...]:
             raise SignatureInvalidError(msg)
         hands.append(person)
     return tuple(hands)
+
+
+def check_submitter(tx: Transaction, record: BulletinRecord) -> None:
+    """Refuse a bulletin whose submitter, or the key that it was submitted with, was revoked.
+
+    Raises:
+        SignatureInvalidError: what it was submitted with does not count any more.
+    """
+    key = tx.person_key(key_id_in(record.submission.signature))
+    submitter = tx.person(record.submission.submitted_by)
+    if key is None or key.is_revoked or submitter is None or submitter.is_revoked:
+        msg = f"the key that {record.bulletin.bulletin_id} was submitted with was revoked"
+        raise SignatureInvalidError(msg)
 
 
 def check_regions(deployment: Deployment, person: Person, regions: Sequence[str]) -> None:

@@ -48,6 +48,12 @@ WITHDRAWAL = "cbgateway-take-back-1"
 SIMILAR_RATIO = 0.9
 """Texts that are so much alike are worth a warning (difflib's measure, 0 to 1)."""
 
+INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
+"""Unicode categories of control, format, line and paragraph separator characters."""
+
+FILLERS = frozenset("\u034f\u115f\u1160\u3164\uffa0")
+"""Letters and marks that show nothing: the grapheme joiner and Hangul's fillers (UTS 39 3.1)."""
+
 UNSAID = {BulletinState.REJECTED, BulletinState.WITHDRAWN, BulletinState.DRAFT}
 """What nobody has been told: saying it again is no repetition."""
 
@@ -183,7 +189,7 @@ def take_back(
 
     Raises:
         SignatureInvalidError: nobody who is known here signed this.
-        PermissionDeniedError: none of its authors signed it.
+        PermissionDeniedError: none of its authors signed it, or one who was revoked.
         WorkflowError: it was approved already; a withdrawal takes it off the air.
     """
     record = _find(tx, bulletin_id)
@@ -194,6 +200,9 @@ def take_back(
         raise WorkflowError(msg)
     if person.name not in record.submission.hands:
         msg = f"{person.name!r} is none of the authors of {bulletin_id}"
+        raise PermissionDeniedError(msg)
+    if person.is_revoked:
+        msg = f"the permissions of {person.name!r} were revoked"
         raise PermissionDeniedError(msg)
     tx.set_bulletin_state(bulletin_id, BulletinState.WITHDRAWN)
     tx.record(Event(now, bulletin_id, "taken-back", person.name, {"reason": reason}))
@@ -390,7 +399,7 @@ def _expires(deployment: Deployment, request: Request, now: datetime) -> datetim
     country = deployment.country
     longest_s = country.all_clear_expiry_s if all_clear else country.message_expiry_max_s
     latest = now + timedelta(seconds=longest_s)
-    expires = latest if request.expires is None else _at(request.expires, now)
+    expires = latest if request.expires is None else _at("expires", request.expires, now)
     if expires <= now:
         msg = f"expires {expires.isoformat()} has passed; it is {now.isoformat()}"
         raise ExpiredError(msg)
@@ -410,15 +419,21 @@ def _next_update(request: Request, expires: datetime, now: datetime) -> datetime
             "next_update: people are told when they will hear again; only the last may leave it out"
         )
         raise InputError(msg)
-    at = _at(request.next_update, now)
+    at = _at("next_update", request.next_update, now)
     if not now < at <= expires:
         msg = f"next_update {at.isoformat()} has to lie between now and {expires.isoformat()}"
         raise ExpiredError(msg)
     return at
 
 
-def _at(when: datetime | timedelta, now: datetime) -> datetime:
-    return now + when if isinstance(when, timedelta) else when
+def _at(name: str, when: datetime | timedelta, now: datetime) -> datetime:
+    if isinstance(when, datetime):
+        return when
+    try:
+        return now + when
+    except OverflowError as error:
+        msg = f"{name}: no calendar goes as far as {when.days} days from now"
+        raise ExpiredError(msg) from error
 
 
 def _texts(deployment: Deployment, request: Request, class_name: str) -> dict[str, str]:
@@ -467,7 +482,8 @@ def _marked(deployment: Deployment, language: str, text: str) -> str:
 def _check_plain(language: str, text: str) -> None:
     """Refuse characters that show nothing, or turn around what others show."""
     for index, character in enumerate(text):
-        if unicodedata.category(character) in {"Cc", "Cf"} and character != "\n":
+        is_invisible = unicodedata.category(character) in INVISIBLE or character in FILLERS
+        if is_invisible and character != "\n":
             problem = NotEncodableError(
                 character=character,
                 index=index,

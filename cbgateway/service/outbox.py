@@ -109,19 +109,28 @@ class Outbox:
         """Commit to sending what is due; what may not be sent any more ends here."""
         leased: list[Leased] = []
         lineages: set[Lineage] = set()
+        lapsed: set[str] = set()
         for delivery in tx.due(peer_id, at=now, limit=limit, with_sms=with_sms, rank_max=rank_max):
             is_sms = delivery.lineage.channel is Channel.SMS
             if delivery.lineage in lineages or (is_sms and not with_sms):
                 continue
-            one = self._lease_one(tx, delivery, now)
+            if delivery.bulletin_id in lapsed:
+                continue  # it was cancelled with the first of its bulletin
+            record = _record(tx, delivery)
+            if self._has_lapsed(tx, record, now):
+                self._lapse(tx, record, now)
+                lapsed.add(delivery.bulletin_id)
+                continue
+            one = self._lease_one(tx, record, delivery, now)
             if one is not None:
                 leased.append(one)
                 lineages.add(delivery.lineage)
                 with_sms = with_sms and not is_sms
         return leased
 
-    def _lease_one(self, tx: Transaction, delivery: Delivery, now: datetime) -> Leased | None:
-        record = _record(tx, delivery)
+    def _lease_one(
+        self, tx: Transaction, record: BulletinRecord, delivery: Delivery, now: datetime
+    ) -> Leased | None:
         order = self._order_to_send(tx, record, delivery, now)
         if order is None:
             return None
@@ -141,9 +150,6 @@ class Outbox:
         """Give the order, or settle the delivery because it may not leave any more."""
         if record.state in RETIRED:
             settle(tx, delivery, DeliveryState.SUPERSEDED, now, "a newer bulletin is there")
-            return None
-        if is_lapsed(self._deployment, record, now=now):
-            self._lapse(tx, record, now)
             return None
         try:
             return check_sendable(tx, self._deployment, record, delivery, now=now)
@@ -210,7 +216,9 @@ class Outbox:
                 state, due = DeliveryState.ACKED, None
                 reason = f"it was in doubt, and the peer does not have it: {error}"
                 tx.off_air(delivery, before_only=False)
-            case RejectedError(is_absent=True) if not delivery.is_stop:
+            case RejectedError(is_absent=True) if (
+                not delivery.is_stop and leased.handle.may_be_on_air
+            ):
                 state, due, is_on_air = DeliveryState.READY, now, False
                 tx.off_air(delivery, before_only=False)
             case _:
@@ -462,8 +470,15 @@ class Outbox:
             tx.record(Event(now, bulletin_id, "expired", GATEWAY, {}))
         valid = timedelta(seconds=self._deployment.country.approval_valid_s)
         for record in tx.undispatched_bulletins(before=now - valid):
-            if is_lapsed(self._deployment, record, now=now):
+            if self._has_lapsed(tx, record, now):
                 self._lapse(tx, record, now)
+
+    def _has_lapsed(self, tx: Transaction, record: BulletinRecord, now: datetime) -> bool:
+        """Tell whether an approval is too old to begin; what is under way has begun."""
+        return is_lapsed(self._deployment, record, now=now) and not any(
+            delivery.bulletin_id == record.bulletin.bulletin_id
+            for delivery in tx.in_state(DeliveryState.INTENT)
+        )
 
     def _lapse(self, tx: Transaction, record: BulletinRecord, now: datetime) -> None:
         """Give a bulletin back to its authors: nothing of it left while its approval counted."""

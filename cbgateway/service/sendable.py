@@ -14,9 +14,9 @@ from cbgateway.domain.errors import (
 from cbgateway.domain.orders import Order, decode_order, order_hash
 from cbgateway.domain.ports import Transaction
 from cbgateway.service.approval import approval_document, decider
+from cbgateway.service.authority import check_submitter
 from cbgateway.service.deployment import Deployment
 from cbgateway.signing.canonical import digest
-from cbgateway.signing.jws import key_id_in
 from cbgateway.signing.seal import check_seal, open_seal
 
 
@@ -84,11 +84,7 @@ def check_authority(
         confirmation=decision.confirmation,
     )
     decider(tx, deployment, record, document, decision.signature, at=decision.decided_at)
-    key = tx.person_key(key_id_in(record.submission.signature))
-    submitter = tx.person(record.submission.submitted_by)
-    if key is None or key.is_revoked or submitter is None or submitter.is_revoked:
-        msg = f"the key that {bulletin_id} was submitted with was revoked"
-        raise SignatureInvalidError(msg)
+    check_submitter(tx, record)
 
 
 def _check_plan(tx: Transaction, delivery: Delivery, decision: Decision) -> None:

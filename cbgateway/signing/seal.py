@@ -21,6 +21,7 @@ from cbgateway.signing.jws import sign_compact, verify_compact
 from cbgateway.signing.keys import SigningKey
 
 CONTENT = "cbgateway-seal-1"
+SIXTEEN_BITS = 0xFFFF  # both numbers of a broadcast (TS 23.041 9.4.1.2)
 
 
 def text_digest(text: str) -> str:
@@ -104,11 +105,19 @@ def _read(payload: bytes, key_id: str) -> Seal:
         expires=datetime.fromisoformat(claims["expires"]),
         text_digests={language: str(value) for language, value in claims["texts"].items()},
         broadcasts={
-            language: (int(identifier), int(serial))
+            language: (_number(identifier), _number(serial))
             for language, (identifier, serial) in claims["broadcasts"].items()
         },
         key_id=key_id,
     )
+
+
+def _number(value: object) -> int:
+    """Read a message identifier or serial number: a JSON integer of sixteen bits."""
+    if type(value) is not int or not 0 <= value <= SIXTEEN_BITS:
+        msg = "not a number of sixteen bits"
+        raise ValueError(msg)
+    return value
 
 
 def check_seal(order: Order, seal: Seal) -> None:

@@ -8,6 +8,7 @@ RFC 6962 2.1 (hashes), C2SP tlog-tiles (layout), C2SP tlog-checkpoint and signed
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ TILE_LEVELS = 8
 ENTRY_OCTETS_MAX = 65_535  # an entry's length is two octets in an entry bundle
 SIGNATURE_TYPE_ED25519 = 1
 KEY_HASH_OCTETS = 4
+ROOT_OCTETS = 32
+_SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
+"""A tree's size: decimal, no zero in front (tlog-checkpoint); 64 bits hold it."""
 
 Node = Callable[[int, int], bytes]
 """Level and index of a complete subtree to its hash; level 0 holds the leaves."""
@@ -167,16 +171,27 @@ def open_checkpoint(note: str, *, origin: str, public_key: bytes) -> Checkpoint:
     body, found, signatures = note.partition("\n\n")
     lines = body.split("\n")
     try:
-        name, size, root = lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True)
+        note.encode()  # half of a surrogate pair was never signed
+        name, size, root = lines[0], _size(lines[1]), base64.b64decode(lines[2], validate=True)
     except (IndexError, ValueError, binascii.Error) as error:
         msg = "this is not a checkpoint"
         raise AuditError(msg) from error
+    if len(root) != ROOT_OCTETS:
+        msg = f"a checkpoint's root has {ROOT_OCTETS} octets, not {len(root)}"
+        raise AuditError(msg)
     wanted = key_hash(origin, public_key)
     for line in signatures.splitlines() if found and name == origin else []:
         if _is_signed(line, body + "\n", origin, wanted, public_key):
             return Checkpoint(name, size, root)
     msg = f"the checkpoint is not signed by the audit key of {origin}"
     raise AuditError(msg)
+
+
+def _size(text: str) -> int:
+    if not _SIZE.fullmatch(text):
+        msg = "not the size of a tree"
+        raise ValueError(msg)
+    return int(text)
 
 
 def _is_signed(line: str, body: str, origin: str, wanted: bytes, public_key: bytes) -> bool:

@@ -14,12 +14,19 @@ UNUSABLE = (apsw.BusyError, apsw.CantOpenError, apsw.CorruptError, apsw.NotADBEr
 BUSY_TIMEOUT_MS = 10_000  # another process holds the write lock for one commit, not for seconds
 
 
-def connect(path: Path, *, create: bool = False, vfs: str | None = None) -> apsw.Connection:
+def connect(
+    path: Path,
+    *,
+    create: bool = False,
+    application_id: int | None = None,
+    vfs: str | None = None,
+) -> apsw.Connection:
     """Open a connection that syncs every commit, checked by reading it back.
 
     Args:
         path: the file.
         create: make it when it is not there.
+        application_id: what a file of ours has; any other is not touched. None for any file.
         vfs: SQLite's name of another file system layer; None for the usual one.
 
     Raises:
@@ -31,6 +38,10 @@ def connect(path: Path, *, create: bool = False, vfs: str | None = None) -> apsw
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
     connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    if application_id is not None and connection.pragma("application_id") != application_id:
+        connection.close()
+        msg = f"{path} is not a cbgateway database of its kind; it was left untouched"
+        raise StoreError(msg)
     journal_mode = connection.pragma("journal_mode", "WAL")
     connection.pragma("synchronous", "FULL")
     synchronous = connection.pragma("synchronous")
@@ -53,20 +64,34 @@ def transaction(connection: apsw.Connection, kind: str) -> Iterator[None]:
         DiskFullError: there is no room; nothing was stored.
         StoreError: the database cannot be used now; nothing was stored.
     """
+    with named_errors():
+        try:
+            connection.execute(f"BEGIN {kind}")
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(apsw.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def named_errors() -> Iterator[None]:
+    """Turn what SQLite says of disk and file into our own errors.
+
+    Raises:
+        StoreFailedError: the disk failed; what was committed before may not be trusted to last.
+        DiskFullError: there is no room; nothing was stored.
+        StoreError: the database cannot be used now; nothing was stored.
+    """
     try:
-        connection.execute(f"BEGIN {kind}")
         yield
-        connection.execute("COMMIT")
-    except BaseException as error:
-        with suppress(apsw.Error):
-            connection.execute("ROLLBACK")
-        if isinstance(error, apsw.FullError):
-            msg = f"the disk is full: {error}; nothing was stored"
-            raise DiskFullError(msg) from error
-        if isinstance(error, apsw.IOError):
-            msg = f"the disk failed: {error}; the process ends, so that nobody relies on it"
-            raise StoreFailedError(msg) from error
-        if isinstance(error, UNUSABLE):
-            msg = f"the database cannot be used now: {error}; nothing was stored"
-            raise StoreError(msg) from error
-        raise
+    except apsw.FullError as error:
+        msg = f"the disk is full: {error}; nothing was stored"
+        raise DiskFullError(msg) from error
+    except apsw.IOError as error:
+        msg = f"the disk failed: {error}; the process ends, so that nobody relies on it"
+        raise StoreFailedError(msg) from error
+    except UNUSABLE as error:
+        msg = f"the database cannot be used now: {error}; nothing was stored"
+        raise StoreError(msg) from error

@@ -14,7 +14,7 @@ import apsw
 
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
 from cbgateway.domain.errors import StaleError, StoreError
-from cbgateway.storage.connection import connect, transaction
+from cbgateway.storage.connection import connect, named_errors, transaction
 from cbgateway.storage.rows import milliseconds, moment
 
 APPLICATION_ID = 0x6362676D  # "cbgm"
@@ -54,15 +54,14 @@ class Marks:
             )
             raise StoreError(msg)
         try:
-            connection = connect(path, create=create, vfs=vfs)
+            is_ours = not create or path.is_file()
+            application_id = APPLICATION_ID if is_ours else None
+            connection = connect(path, create=create, application_id=application_id, vfs=vfs)
             if create and not connection.pragma("user_version"):
                 with transaction(connection, "IMMEDIATE"):
                     connection.execute(SCHEMA)
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            if connection.pragma("application_id") != APPLICATION_ID:
-                msg = f"{path} is not a file of marks"
-                raise StoreError(msg)
         except apsw.Error as error:
             msg = f"{path} cannot be read: {error}"
             raise StoreError(msg) from error
@@ -123,8 +122,9 @@ class Marks:
 
     def log_size(self) -> tuple[int, bytes] | None:
         """Give the audit log's size and root as noted last; None before the first time."""
-        for size, root in self._connection.execute("SELECT size, root FROM log"):
-            return size, root
+        with named_errors():
+            for size, root in self._connection.execute("SELECT size, root FROM log"):
+                return size, root
         return None
 
     def note_log(self, size: int, root: bytes) -> None:
@@ -144,6 +144,7 @@ class Marks:
     def _serial(
         self, statement: str, where: tuple[int, ...], scope: GeographicalScope
     ) -> tuple[SerialNumber, datetime] | None:
-        for code, update, claimed_ms in self._connection.execute(statement, where):
-            return SerialNumber(scope, code, update), moment(claimed_ms)
+        with named_errors():
+            for code, update, claimed_ms in self._connection.execute(statement, where):
+                return SerialNumber(scope, code, update), moment(claimed_ms)
         return None

@@ -25,7 +25,7 @@ from cbgateway.domain.errors import (
     StoreFailedError,
 )
 from cbgateway.domain.ports import Transaction
-from cbgateway.storage.connection import connect, transaction
+from cbgateway.storage.connection import BUSY_TIMEOUT_MS, connect, named_errors, transaction
 from cbgateway.storage.rows import milliseconds
 from cbgateway.storage.transaction import SqliteTransaction
 
@@ -124,34 +124,28 @@ class SqliteStore:
             msg = f"no database at {path}; `cbgateway init` makes one"
             raise StoreError(msg)
         try:
+            meta = _look_at(path, vfs)
+            if mode is not None and meta["mode"] != mode.value:
+                msg = f"{path} was made for mode {meta['mode']!r}, not {mode.value!r}; "
+                msg += "modes never mix"
+                raise ModeMismatchError(msg)
             connection = connect(path, vfs=vfs)
-            application_id = connection.pragma("application_id")
-            version = connection.pragma("user_version")
-            if application_id != APPLICATION_ID:
-                msg = f"{path} is not a cbgateway database"
-                raise StoreError(msg)
-            if version != SCHEMA_VERSION:
-                msg = (
-                    f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; "
-                    "it was left untouched"
-                )
-                raise StoreError(msg)
-            meta = dict(connection.execute("SELECT key, value FROM meta"))
-        except apsw.Error as error:
+        except (apsw.Error, KeyError, ValueError) as error:
             msg = f"{path} cannot be read: {error}; it was left untouched"
             raise StoreError(msg) from error
-        if mode is not None and meta["mode"] != mode.value:
-            msg = f"{path} was made for mode {meta['mode']!r}, not {mode.value!r}; modes never mix"
-            raise ModeMismatchError(msg)
         return cls(path, connection, meta, vfs=vfs)
 
     def close(self) -> None:
-        """Finish what is queued and let go of the file."""
+        """Finish what is queued and let go of the file.
+
+        Raises:
+            StoreFailedError: the disk failed while the last one out tidied up.
+        """
         if self._writer is not None:
             self._writer.stop()
             self._writer = None
-        self._watch.close()
-        self._connection.close()
+        with named_errors(), closing(self._connection):
+            self._watch.close()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -187,8 +181,13 @@ class SqliteStore:
         return changed
 
     def snapshot(self, path: Path) -> None:
-        """Copy the database as it is now to a new file, while others go on writing."""
-        with self._lock, closing(connect(path, create=True)) as copy:
+        """Copy the database as it is now to a new file, while others go on writing.
+
+        Raises:
+            DiskFullError: there is no room for the copy.
+            StoreError: the database cannot be read.
+        """
+        with named_errors(), self._lock, closing(connect(path, create=True)) as copy:
             with copy.backup("main", self._connection, "main") as backup:
                 backup.step()
             copy.pragma("wal_checkpoint", "TRUNCATE")
@@ -202,11 +201,37 @@ class SqliteStore:
     def find_damage(self) -> list[str]:
         """Have SQLite check the whole file; gives what it finds wrong."""
         with self._lock:
-            found = [row[0] for row in self._connection.execute("PRAGMA integrity_check")]
+            try:
+                found = [row[0] for row in self._connection.execute("PRAGMA integrity_check")]
+            except apsw.Error as error:
+                found = [str(error)]
         return [] if found == ["ok"] else found
 
     def _data_version(self) -> int:
         return int(self._watch.pragma("data_version"))
+
+
+def _look_at(path: Path, vfs: str | None) -> dict[str, str]:
+    """Read what a database says of itself, without a change to it or its write-ahead log.
+
+    Raises:
+        StoreError: it is not one of ours, or of another version.
+    """
+    with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)) as look:
+        look.set_busy_timeout(BUSY_TIMEOUT_MS)
+        application_id, version = look.pragma("application_id"), look.pragma("user_version")
+        if application_id != APPLICATION_ID:
+            msg = f"{path} is not a cbgateway database; it was left untouched"
+            raise StoreError(msg)
+        if version != SCHEMA_VERSION:
+            msg = (
+                f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; "
+                "it was left untouched"
+            )
+            raise StoreError(msg)
+        meta = dict(look.execute("SELECT key, value FROM meta"))
+    Mode(meta["mode"])
+    return meta
 
 
 class _Writer:
@@ -259,6 +284,8 @@ class _Writer:
 
     def _commit(self, connection: apsw.Connection, group: "list[_Work[Any]]") -> None:
         """Commit a group; after a failure of the disk nothing is ever committed again."""
+        for item in group:
+            item.begin()
         try:
             try:
                 self._attempt(connection, group)
@@ -291,6 +318,11 @@ class _Work(Generic[T]):
         self._work = work
         self._result: T
         self._error: Exception | None = None
+        self._is_awaited = True
+
+    def begin(self) -> None:
+        """Take the work on: from now on its caller cannot cancel it in the middle of an answer."""
+        self._is_awaited = self.future.set_running_or_notify_cancel()
 
     def run(self, connection: apsw.Connection) -> None:
         """Run inside a savepoint: an error undoes this work and leaves the others'."""
@@ -304,11 +336,11 @@ class _Work(Generic[T]):
             self._error = error
 
     def fail(self, error: Exception) -> None:
-        if not self.future.cancelled():
+        if self._is_awaited:
             self.future.set_exception(error)
 
     def finish(self) -> None:
-        if self.future.cancelled():
+        if not self._is_awaited:
             return
         if self._error is not None:
             self.future.set_exception(self._error)

@@ -24,6 +24,8 @@ REGIONS = tuple(
     for number in (11, 26, 27, 28, 29, 30, 31, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50)
 )
 
+EXIT_UNAVAILABLE = 69  # as in sysexits.h: the address cannot be listened on
+
 EXAMPLES = """\
 [bold]Examples[/bold]
 
@@ -150,8 +152,9 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
     try:
         asyncio.run(serve(centre, clock, host=host, port=port, on_event=reporter.event))
     except OSError as error:
-        typer.echo(f"cbsim: {host}:{port}: {error.strerror}", err=True)
-        raise typer.Exit(2) from error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        typer.echo(f"cbsim: {host}:{port}: {reason}", err=True)
+        raise typer.Exit(EXIT_UNAVAILABLE) from error
     reporter.end(network)
 
 

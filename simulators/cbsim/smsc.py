@@ -212,17 +212,19 @@ class MessageCentre:
         payload = pdu.tlv(smpp.TlvTag.MESSAGE_PAYLOAD)
         if payload is None:
             raise Refusal(smpp.Status.ESME_RMISSINGTLV, "message_payload is missing")
-        identifier = _integer(pdu, self._tags.message_identifier, self._identifier(pdu))
-        serial = _integer(pdu, self._tags.serial_number, None)
-        scheme = pdu.tlv(self._tags.data_coding_scheme)
+        identifier = _vendor(pdu, self._tags.message_identifier, 2)
+        if identifier is None:
+            identifier = self._identifier(pdu)
+        serial = _vendor(pdu, self._tags.serial_number, 2)
+        scheme = _vendor(pdu, self._tags.data_coding_scheme, 1)
         try:
             if body.data_coding == DATA_CODING_OCTETS:
-                dcs = scheme[0] if scheme else 0x48
+                dcs = 0x48 if scheme is None else scheme
                 pages = cbs.decode_cb_data(payload)
             else:
                 text = smpp_text.decode_text(payload, body.data_coding)
                 is_ucs2 = body.data_coding == smpp_text.DATA_CODING_UCS2
-                dcs = scheme[0] if scheme else (0x48 if is_ucs2 else 0x0F)
+                dcs = (0x48 if is_ucs2 else 0x0F) if scheme is None else scheme
                 pages = cbs.paginate(text, dcs=dcs)
             return tuple(
                 cbs.encode_gsm_page(
@@ -434,3 +436,14 @@ def _sar(pdu: smpp.Pdu) -> Part | None:
 def _integer(pdu: smpp.Pdu, tag: int, default: Any) -> Any:  # noqa: ANN401 - int, or the default
     value = pdu.tlv(tag)
     return default if value is None else int.from_bytes(value, "big")
+
+
+def _vendor(pdu: smpp.Pdu, tag: int, octets: int) -> int | None:
+    """Give a vendor TLV's number; its length is looked at first, as nobody else has done."""
+    value = pdu.tlv(tag)
+    if value is None:
+        return None
+    if len(value) != octets:
+        problem = f"TLV {tag:#06x} has {octets} octets here, not {len(value)}"
+        raise Refusal(smpp.Status.ESME_RINVTLVLEN, problem)
+    return int.from_bytes(value, "big")

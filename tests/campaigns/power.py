@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -191,7 +192,7 @@ class Campaign:
     ) -> None:
         self.figures = Figures()
         self._vfs = vfs
-        self._rng = random.Random(seed)  # noqa: S311 -- repeatable cuts, no secrets
+        self._rng = random.Random(seed)
         self._synchronous = synchronous
         self._work = work
         self._acked = NOTHING
@@ -223,7 +224,7 @@ class Campaign:
         disk.watch = watch
         with self._vfs.mounted(disk) as path, contextlib.ExitStack() as stack:
             connection = open_store(self._vfs, path, self._synchronous, create=True)
-            stack.callback(lambda: connection.close())
+            stack.callback(lambda: connection.close())  # noqa: PLW0108 - it is opened anew
             self._begun = 0
             self._work.prepare(connection)
             self._acked = 0
@@ -328,7 +329,7 @@ def error_loop(
         forget: a failed sync drops what it could not write.
     """
     figures = ErrorFigures()
-    rng = random.Random(seed)  # noqa: S311 -- repeatable cuts, no secrets
+    rng = random.Random(seed)
     for operation, error, lasting in FAULTS:
         nth = 1
         while True:
@@ -382,9 +383,9 @@ class _FaultyRun:
         self.acked = 0
         for step in range(1, steps + 1):
             self.begun = step
-            self._until_done(lambda: workload(connection, step))
+            self._until_done(partial(workload, connection, step))
             self.acked = step
-            self._until_done(lambda: checkpoint(connection, step))
+            self._until_done(partial(checkpoint, connection, step))
 
     def _until_done(self, work: Callable[[], None]) -> None:
         """Try, and on a full disk try again; a fault that lasts ends after the second failure."""

@@ -174,7 +174,7 @@ class Disk:
         self.operations = 0
         self.watch: Callable[[Disk], None] = _ignore
         self.fault: Fault | None = None
-        self._rng = random.Random(seed)  # noqa: S311 -- repeatable faults, no secrets
+        self._rng = random.Random(seed)
         self._names: dict[str, list[Content | None]] = {  # oldest is durable, newest is now
             name: [Content(octets)] for name, octets in (files or {}).items()
         }
@@ -308,7 +308,8 @@ class DatabaseFile(PowerFile):
     """An open database: locks and shared memory are those of an empty file that stands in."""
 
     def __init__(self, disk: Disk, content: Content, name: str, flags: int) -> None:
-        flags |= apsw.SQLITE_OPEN_CREATE
+        flags = flags & ~apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_READWRITE
+        flags |= apsw.SQLITE_OPEN_CREATE  # the stand-in, whatever the disk has
         apsw.VFSFile.__init__(self, "unix", name, [flags, 0])
         self._hold(disk, content, sync_directory=False)
 

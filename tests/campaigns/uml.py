@@ -40,6 +40,7 @@ from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 GUEST = Path(__file__).with_name("uml_guest.py")
+XSTATE = Path(__file__).with_name("uml_xstate.c")
 BOOT_TIMEOUT_S = 60.0  # from a boot to the first acknowledgement, or to the checker's end
 END_TIMEOUT_S = 10.0  # for killed processes to be gone
 CUT_AFTER_MAX_S = 1.0  # the cut comes up to so long after the first acknowledgements
@@ -75,10 +76,12 @@ class Bench:
     Attributes:
         base: the temporary folder with all of them.
         kernel: the guest's kernel, a program.
+        environment: what it needs on this processor.
     """
 
     base: Path
     kernel: str
+    environment: dict[str, str]
 
     @property
     def image(self) -> Path:
@@ -219,6 +222,7 @@ def boot(bench: Bench, arguments: list[str]) -> Iterator[subprocess.Popen[bytes]
             stdout=console,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env=os.environ | bench.environment,
         ) as guest,
     ):
         try:
@@ -284,7 +288,7 @@ def look(bench: Bench) -> tuple[dict[str, Any], float]:
 
 def campaign(bench: Bench, *, cuts: int, seed: int, synchronous: str) -> Result:
     """Cut so many times on one image; ends early at a corrupt database."""
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     result = Result(synchronous, seed)
     first = 1
     for _ in range(cuts):
@@ -328,13 +332,35 @@ def prepare(base: Path, *, cuts: int) -> Bench:
         raise GuestError("mkfs.ext4 is not installed: apt-get install e2fsprogs")
     if any(letter in ' ,:"' for letter in str(base)):
         raise GuestError(f"a kernel's command line cannot hold {base}; set TMPDIR")
-    bench = Bench(base, kernel)
+    bench = Bench(base, kernel, _environment(base))
     bench.disk.mkdir()
     bench.said.mkdir()
     with bench.image.open("wb") as image:
         image.truncate((IMAGE_MB + IMAGE_MB_PER_CUT * cuts) << 20)
     subprocess.run([mkfs, "-q", "-F", bench.image], check=True, timeout=BOOT_TIMEOUT_S)
     return bench
+
+
+def _environment(base: Path) -> dict[str, str]:
+    """Make what stands between the guest's kernel and a processor with too many registers.
+
+    Raises:
+        GuestError: it cannot be compiled.
+    """
+    if "amx_tile" not in Path("/proc/cpuinfo").read_text():
+        return {}
+    library = base / "xstate.so"
+    try:
+        subprocess.run(
+            ["cc", "-O2", "-shared", "-fPIC", "-o", library, XSTATE, "-ldl"],
+            check=True,
+            timeout=BOOT_TIMEOUT_S,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise GuestError(
+            f"this processor needs a C compiler: apt-get install gcc ({error})"
+        ) from error
+    return {"LD_PRELOAD": str(library)}
 
 
 def report(result: Result) -> str:

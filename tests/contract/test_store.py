@@ -292,3 +292,37 @@ def test_database_itself_refuses(office: Any, statement: str, problem: str) -> N
         office.gateway.store.transaction() as tx,
     ):
         tx._connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "PRAGMA journal_mode = DELETE; PRAGMA user_version = 99",
+        "PRAGMA user_version = 99; CREATE TABLE newer (c)",
+        "PRAGMA application_id = 1",
+        "",
+    ],
+    ids=["other-journal", "in-the-log", "foreign", "empty"],
+)
+def test_database_that_is_not_for_us_keeps_every_octet(
+    store: SqliteStore, tmp_path: Path, spoil: str
+) -> None:
+    """Neither it nor its write-ahead log is touched before it is known to be ours."""
+    path = tmp_path / "other.db"
+    store.close()
+    path.write_bytes(store.path.read_bytes() if spoil else b"")
+    holder = apsw.Connection(str(path))
+    for _ in holder.execute(spoil):
+        pass
+    log = tmp_path / "other.db-wal"
+
+    def octets() -> list[bytes]:
+        return [one.read_bytes() for one in (path, log) if one.exists()]
+
+    before = octets()
+    with pytest.raises(StoreError, match="left untouched"):
+        SqliteStore.open(path)
+    after = octets()
+    holder.close()
+
+    assert before == after

@@ -257,7 +257,7 @@ def fuzz(
 
 def make_input(name: str, target: Target, *, seed: int, number: int) -> bytes:
     """Make one mutated input; depends on the arguments alone."""
-    rng = random.Random(f"{seed}/{name}/{number}")  # noqa: S311 - has to repeat itself
+    rng = random.Random(f"{seed}/{name}/{number}")
     return target.mutate(rng, rng.choice(target.seeds), target.seeds)
 
 

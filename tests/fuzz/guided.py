@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             os._exit(0)  # the engine knows no other end that gives the floor back
 
     def mutated(octets: bytes, size_max: int, seed: int) -> bytes:
-        rng = random.Random(seed)  # noqa: S311 - has to repeat itself
+        rng = random.Random(seed)
         if rng.randrange(OURS_EVERY):
             changed: bytes = atheris.Mutate(octets, size_max)
             return changed

@@ -16,19 +16,22 @@ from loguru import logger
 
 from cbgateway.service import dispatcher
 from tests.storm.checks import problems
+from tests.storm.planted import PLANTS, plant
 from tests.storm.world import ACTIVE_S, CALM_S, Template, World
 
 _template: Template | None = None
 _folder: Path | None = None
 
 
-def _prepare(folder: str) -> None:
+def _prepare(folder: str, planted: str = "") -> None:
     global _template, _folder  # noqa: PLW0603 - one template a worker
     logger.remove()
     dispatcher.POLL_INTERVAL_S = 1.0
     dispatcher.SWEEP_INTERVAL_S = 4.0
     _folder = Path(tempfile.mkdtemp(dir=folder))
     _template = Template.make(_folder)
+    if planted:
+        plant(planted)
 
 
 def run_seed(seed: int) -> dict[str, Any]:
@@ -51,7 +54,7 @@ def run_seed(seed: int) -> dict[str, Any]:
         "bulletins": sum(one["is_accepted"] for one in world.bulletins),
         "crashes": world.crashes,
         "faults": dict(world.weather.counts) if hasattr(world, "weather") else {},
-        "twice": sum(count == 2 for count in copies.values()),  # noqa: PLR2004 - two copies
+        "twice": sum(count == 2 for count in copies.values()),
         "messages": sum(copies.values()),
         "refusals": getattr(world, "refusals", []),
     }
@@ -64,6 +67,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, help="one seed, with all its problems")
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--plant", choices=PLANTS, help="plant a fault, which has to be found")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     seeds = (
@@ -75,10 +79,12 @@ def main() -> int:
     shm = Path("/dev/shm")  # noqa: S108 - memory: the disk is tested elsewhere
     with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
         if options.seed is not None:
-            _prepare(folder)
+            _prepare(folder, options.plant or "")
             results = [run_seed(options.seed)]
         else:
-            with multiprocessing.Pool(options.jobs, _prepare, (folder,)) as pool:
+            with multiprocessing.Pool(
+                options.jobs, _prepare, (folder, options.plant or "")
+            ) as pool:
                 results = list(_shown(pool.imap_unordered(run_seed, seeds, chunksize=4)))
     failed = [one for one in results if one["problems"]]
     faults: Counter[str] = Counter()
@@ -100,7 +106,7 @@ def main() -> int:
     if options.seed is not None:
         print(*results[0]["refusals"], sep="\n", file=sys.stderr)
     print(json.dumps(summary) if options.json else _words(summary))
-    return 1 if failed else 0
+    return 1 if bool(failed) != bool(options.plant) else 0
 
 
 def _shown(results: Any) -> Any:

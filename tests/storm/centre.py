@@ -70,6 +70,7 @@ class CentreProtocol(asyncio.Protocol):
         self._transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
+        """Remember where answers go."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:

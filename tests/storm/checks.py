@@ -12,6 +12,8 @@ from tests.storm.world import START, World
 
 COPIES_MAX = 2
 REVOKED_WITHIN_S = 5.0
+STOPPED_WITHIN_S = 3.0
+ANSWERED_WITHIN_S = 10.0
 
 
 def problems(world: World) -> list[str]:
@@ -27,6 +29,7 @@ def problems(world: World) -> list[str]:
     found += _on_air(world, records, deliveries)
     found += _serials(world)
     found += _only_approved(world, records)
+    found += _cancels(world, deliveries)
     try:
         gateway.history.verify()
     except Exception as error:  # noqa: BLE001 - whatever it is, the log does not verify
@@ -84,67 +87,77 @@ def _copies(world: World, deliveries: Any) -> list[str]:
     world.copies = copies  # type: ignore[attr-defined]
     texts = {entry["id"]: entry["text"] for entry in world.bulletins}
     for row in deliveries:
-        if not row.recipients:
-            continue
-        order = decode_order(row.order)
-        assert isinstance(order, Submit)
-        for number, octet in zip(order.recipients, row.outcomes, strict=False):
-            count = copies[number, texts[row.bulletin_id]]
-            if octet == Outcome.ACCEPTED and not count:
-                found.append(f"lost: {number} is said to have {row.bulletin_id}, and has not")
-            if octet == Outcome.UNSENT and count:
-                found.append(f"untrue: {number} has {row.bulletin_id}, said to be unsent")
-            if octet == Outcome.ACCEPTED and count > COPIES_MAX:
-                found.append(f"copies: {number} has {row.bulletin_id} {count} times")
+        if row.recipients:
+            found += _outcomes(
+                row, {number: copies[number, texts[row.bulletin_id]] for number in _recipients(row)}
+            )
+    return found
+
+
+def _recipients(row: Any) -> tuple[str, ...]:
+    order = decode_order(row.order)
+    assert isinstance(order, Submit)
+    return order.recipients
+
+
+def _outcomes(row: Any, copies: dict[str, int]) -> list[str]:
+    """What is said of each recipient is true."""
+    found = []
+    for (number, count), octet in zip(copies.items(), row.outcomes, strict=False):
+        if octet == Outcome.ACCEPTED and not count:
+            found.append(f"lost: {number} is said to have {row.bulletin_id}, and has not")
+        if octet == Outcome.UNSENT and count:
+            found.append(f"untrue: {number} has {row.bulletin_id}, said to be unsent")
     return found
 
 
 def _on_air(world: World, records: Any, deliveries: Any) -> list[str]:
     """G8, G9: at the end, each centre has the newest version of each incident, and no other."""
+    newest: dict[str, Any] = {}
+    for record in records.values():
+        if record.decision is not None and record.decision.plan_hash:
+            known = newest.get(record.bulletin.incident_id)
+            if known is None or record.bulletin.number > known.bulletin.number:
+                newest[record.bulletin.incident_id] = record
+    allowed = {
+        record.bulletin.texts["ko"]
+        for record in newest.values()
+        if record.bulletin.texts and record.state is not BulletinState.WITHDRAWN
+    }
+    # A newest bulletin whose sender was revoked before it left replaces nothing.
+    allowed |= {
+        entry["text"]
+        for entry in world.bulletins
+        if entry["incident"] in newest
+        and newest[entry["incident"]].bulletin.sender in world.revoked
+    }
     found = []
-    now = world.clock.now()
     for code, centre in world.centres.items():
-        newest: dict[str, Any] = {}
-        for record in records.values():
-            if record.decision is None or not record.decision.plan_hash:
-                continue
-            incident = record.bulletin.incident_id
-            if incident not in newest or record.bulletin.number > newest[incident].bulletin.number:
-                newest[incident] = record
-        allowed = {
-            record.bulletin.texts["ko"]
-            for record in newest.values()
-            if record.bulletin.texts and record.state is not BulletinState.WITHDRAWN
-        }
-        left_by_revocation = {
-            entry["text"]
-            for entry in world.bulletins
-            if entry["incident"] in newest
-            and newest[entry["incident"]].bulletin.sender in world.revoked
-        }
-        rows = {
-            row.bulletin_id: row
-            for row in deliveries
-            if row.lineage.peer_id == code and not row.is_stop and not row.recipients
-        }
-        on_air = Counter(
-            (_text_of(one), one.area) for one in centre.network.on_air.values()
-        )
+        on_air = Counter((_text_of(one), one.area) for one in centre.network.on_air.values())
         for (text, area), count in on_air.items():
-            if text not in allowed and text not in left_by_revocation:
+            if text not in allowed:
                 found.append(f"on air: {code} in {area} still repeats {text!r}")
             if count > 1:
                 found.append(f"on air: {code} in {area} repeats {text!r} {count} times over")
-        for record in newest.values():
-            bulletin = record.bulletin
-            row = rows.get(bulletin.bulletin_id)
-            if not bulletin.texts or row is None or row.state is not DeliveryState.ACKED:
-                continue
-            if bulletin.expires <= now:
-                continue
-            for area in bulletin.regions:
-                if (bulletin.texts["ko"], area) not in on_air:
-                    found.append(f"on air: {code} lacks {bulletin.bulletin_id} in {area}")
+        mine = [row for row in deliveries if row.lineage.peer_id == code]
+        found += _missing(code, set(on_air), mine, newest, world.clock.now())
+    return found
+
+
+def _missing(code: str, on_air: Any, deliveries: Any, newest: Any, now: Any) -> list[str]:
+    """What a centre has said yes to is what it repeats."""
+    rows = {row.bulletin_id: row for row in deliveries if not row.is_stop and not row.recipients}
+    found = []
+    for record in newest.values():
+        bulletin = record.bulletin
+        row = rows.get(bulletin.bulletin_id)
+        is_due = row is not None and row.state is DeliveryState.ACKED and bulletin.expires > now
+        if bulletin.texts and is_due:
+            found += [
+                f"on air: {code} lacks {bulletin.bulletin_id} in {area}"
+                for area in bulletin.regions
+                if (bulletin.texts["ko"], area) not in on_air
+            ]
     return found
 
 
@@ -171,6 +184,35 @@ def _serials(world: World) -> list[str]:
         for (number, text), count in shown.items():
             if count > 1:
                 found.append(f"shown: {number} showed {text!r} {count} times")
+    return found
+
+
+def _cancels(world: World, deliveries: Any) -> list[str]:
+    """G8: a withdrawal's stops leave at once wherever the gateway is connected, hung or not."""
+    found = []
+    for entry in world.bulletins:
+        if not entry["is_accepted"] or entry["kind"] != "withdrawal":
+            continue
+        since_s = entry["approved_at_s"]
+        until_s = since_s + STOPPED_WITHIN_S
+        peers = {
+            row.lineage.peer_id
+            for row in deliveries
+            if row.bulletin_id == entry["id"]
+            and row.is_stop
+            and row.state in {DeliveryState.ACKED, DeliveryState.REFUSED}
+        }
+        for code in peers & set(entry["bound_at"]):
+            is_calm = not any(
+                since_s <= at_s <= until_s for at_s, where in world.troubles if where == code
+            )
+            has_left = any(  # or an earlier one of the same, which is still waited for
+                since_s - ANSWERED_WITHIN_S <= at_s <= until_s
+                for at_s, where in world.stops
+                if where == code
+            )
+            if is_calm and not has_left:
+                found.append(f"cancel: {entry['id']} did not leave for {code} at once")
     return found
 
 

@@ -84,13 +84,16 @@ class VirtualTransport(asyncio.Transport):
         self._weather = weather
         self._closing = False
         self._arrives_s = 0.0
-        self.peer: "VirtualTransport | None" = None
+        self.peer: VirtualTransport | None = None
+        self.port: int | None = None
         self.is_lost = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Know nothing about the connection."""
         return default
 
     def is_closing(self) -> bool:
+        """Tell whether its end has begun."""
         return self._closing
 
     def pause_reading(self) -> None:
@@ -100,9 +103,12 @@ class VirtualTransport(asyncio.Transport):
         """Nothing is ever full here."""
 
     def write(self, data: Any) -> None:
+        """Send octets on their way through the weather."""
         if self._closing or not data:
             return
         octets = bytes(data)
+        if self.port is not None:
+            self._loop.on_written(self.port, octets)
         torn = self._weather.tears(octets)
         for piece in self._weather.pieces(octets if torn is None else torn):
             at_s = self._loop.time() + self._weather.delay_s()
@@ -114,15 +120,17 @@ class VirtualTransport(asyncio.Transport):
     def _arrive(self, piece: bytes) -> None:
         peer = self.peer
         if peer is not None and not peer.is_lost and piece:
-            peer._protocol.data_received(piece)  # noqa: SLF001 - the other end of this very thing
+            peer._protocol.data_received(piece)
 
     def close(self) -> None:
+        """End once what was written has arrived."""
         if not self._closing:
             self._closing = True
             at_s = max(self._arrives_s, self._loop.time())
             self._loop.call_at(math.nextafter(at_s, math.inf), self.abort)
 
     def abort(self) -> None:
+        """End at once, for both."""
         for end in (self, self.peer):
             if end is not None and not end.is_lost:
                 end.is_lost = end._closing = True
@@ -137,9 +145,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.now_s = 0.0
         self.weather = weather
         self.servers: dict[int, Callable[[], Any]] = {}
+        self.on_written: Callable[[int, bytes], None] = lambda port, octets: None
         self._selector = _Selector(self)
 
     def time(self) -> float:
+        """Give the virtual time."""
         return self.now_s
 
     def _process_events(self, event_list: Any) -> None:
@@ -156,8 +166,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         make_peer = self.servers.get(port)
         if make_peer is None:
             raise ConnectionRefusedError(111, "nobody listens")
-        ends = [VirtualTransport(self, make(), self.weather) for make in (protocol_factory, make_peer)]
+        ends = [
+            VirtualTransport(self, make(), self.weather) for make in (protocol_factory, make_peer)
+        ]
         ends[0].peer, ends[1].peer = ends[1], ends[0]
+        ends[0].port = port
         for end in reversed(ends):
-            end._protocol.connection_made(end)  # noqa: SLF001 - as any loop does
-        return ends[0], ends[0]._protocol  # noqa: SLF001 - as any loop does
+            end._protocol.connection_made(end)
+        return ends[0], ends[0]._protocol

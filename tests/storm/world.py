@@ -6,7 +6,7 @@ import random
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from cbgateway.app import Gateway, init_home
 from cbgateway.carriers.registry import make_link
 from cbgateway.domain import failpoints
 from cbgateway.domain.bulletin import Mode
-from cbgateway.domain.errors import GatewayError
+from cbgateway.domain.errors import GatewayError, StoreFailedError
 from cbgateway.domain.people import Permission
 from cbgateway.history import History
 from cbgateway.keyring import Keyring
@@ -26,16 +26,21 @@ from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 from cbsim.handset import Handset
 from tests.storm.centre import Centre
-from tests.storm.loop import VirtualLoop
+from tests.storm.loop import VirtualLoop, Weather
 
 T = TypeVar("T")
 
+DISK_FAILED = "the disk failed"
+CANCEL_BROADCAST_SM = 0x113
+
 START = datetime.fromisoformat("2021-10-25T11:16:00+09:00")
 PORTS = {"kt": 2775, "skt": 2776, "lguplus": 2777}
+CODES = {port: code for code, port in PORTS.items()}
 REGIONS = ("KR-26", "KR-49")
 RECIPIENTS = 12
 ACTIVE_S = 240.0
 CALM_S = 300.0
+ENDING_S = 5.0
 KINDS = ("progress", "progress", "eta_change", "correction", "withdrawal", "restored")
 
 
@@ -60,18 +65,23 @@ class Clock:
 
 
 class DirectStore(SqliteStore):
-    """Commits in the caller's thread, so that a run is the same every time; dies with its process."""
+    """Commits in the caller's thread, so that runs repeat themselves; dies with its process."""
 
     is_dead = False
+    weather: Weather | None = None
 
     async def run(self, work: Callable[[Any], T]) -> T:
-        """Commit, or be dead."""
+        """Commit, or be dead; or tell that the disk failed, before or after the commit."""
         if self.is_dead:
             raise Crash
+        if self.weather is not None and self.weather.happens("disk error", 0.0005):
+            raise StoreFailedError(DISK_FAILED)
         with self.transaction() as tx:
             result = work(tx)
             if self.is_dead:
                 raise Crash
+        if self.weather is not None and self.weather.happens("disk error after all", 0.0005):
+            raise StoreFailedError(DISK_FAILED)
         return result
 
 
@@ -81,7 +91,7 @@ class Process:
 
     gateway: Any
     task: "asyncio.Task[None]"
-    transports: list[Any] = field(default_factory=list)
+    links: dict[str, Any]
 
 
 @dataclass
@@ -98,7 +108,9 @@ class Template:
         home = folder / "template"
         clock = Clock(type("Still", (), {"time": staticmethod(lambda: -60.0)}))
         init_home(home, mode=Mode.TEST, country="kr", ports=PORTS, clock=clock)
-        text = (home / "cbgateway.toml").read_text().replace("ballast_mib = 1", "ballast_mib = 0.0625")
+        text = (
+            (home / "cbgateway.toml").read_text().replace("ballast_mib = 1", "ballast_mib = 0.0625")
+        )
         (home / "cbgateway.toml").write_text(text)
         (home / "cbgateway.ballast").unlink()
         keys = {}
@@ -113,9 +125,7 @@ class Template:
                 keys[name] = SigningKey.load(path)
             for code, port in PORTS.items():
                 lines = ["number,region,language"]
-                lines += [
-                    f"8210{port}{n:04d},{REGIONS[n % 2]},ko" for n in range(RECIPIENTS)
-                ]
+                lines += [f"8210{port}{n:04d},{REGIONS[n % 2]},ko" for n in range(RECIPIENTS)]
                 gateway.import_recipients(code, "\n".join(lines).encode())
             return cls(home, gateway, keys)
 
@@ -137,6 +147,8 @@ class World:
         self.crashes = 0
         self.problems: list[str] = []
         self.opened: list[Any] = []
+        self.stops: list[tuple[float, str]] = []
+        self.troubles: list[tuple[float, str]] = []
 
     def open_gateway(self) -> Any:
         """Open the gateway as a process of its own would, with what never changes shared."""
@@ -156,6 +168,7 @@ class World:
     def start(self) -> None:
         """Begin a life of the gateway."""
         gateway = self.open_gateway()
+        gateway.store.weather = self.weather
         assert self.loop is not None
         links = {
             code: make_link(
@@ -172,7 +185,7 @@ class World:
             gateway.store, gateway.deployment, links, clock=self.clock, random=self.rng.random
         )
         task = self.loop.create_task(dispatcher.run(asyncio.Event()))
-        self.process = Process(gateway, task)
+        self.process = Process(gateway, task, links)
 
     def crash(self) -> None:
         """End this life at once: nothing more is committed, and every connection is gone."""
@@ -181,6 +194,7 @@ class World:
             return
         self.process = None
         self.crashes += 1
+        self.troubles += [(self.clock.monotonic_s(), code) for code in PORTS]
         process.gateway.store.is_dead = True
         for transport in self.connections:
             transport.abort()
@@ -194,6 +208,14 @@ class World:
         with suppress(BaseException):
             await process.task
 
+    def _on_written(self, port: int, octets: bytes) -> None:
+        """Note when a stop leaves; what is written are whole PDUs."""
+        at = 0
+        while at + 8 <= len(octets):
+            if int.from_bytes(octets[at + 4 : at + 8], "big") == CANCEL_BROADCAST_SM:
+                self.stops.append((self.clock.monotonic_s(), CODES[port]))
+            at += int.from_bytes(octets[at : at + 4], "big")
+
     @property
     def connections(self) -> list[Any]:
         """Give the connections of this life."""
@@ -201,12 +223,11 @@ class World:
 
     def run(self) -> None:
         """Run the seed: storm, then calm, in which everything has to come to an end."""
-        from tests.storm.loop import Weather
-
         weather = Weather(self.rng, roughness=self.rng.choice([0.0, 0.3, 1.0, 2.0]))
         self.loop = loop = VirtualLoop(weather)
         self.weather = weather
         self.clock.loop = loop
+        loop.on_written = self._on_written
         self._connections: list[Any] = []
         self._make_centres(loop)
         asyncio.set_event_loop(loop)
@@ -245,13 +266,18 @@ class World:
 
             def connect(centre: Centre = centre) -> Any:
                 protocol = centre.protocol(self.weather, self.rng)
-                made = protocol.connection_made
+                made, lost = protocol.connection_made, protocol.connection_lost
+
+                def connection_lost(reason: Any) -> None:
+                    self.troubles.append((self.clock.monotonic_s(), centre.code))
+                    lost(reason)
 
                 def connection_made(transport: Any) -> None:
                     self._connections.append(transport)
                     made(transport)
 
                 protocol.connection_made = connection_made  # type: ignore[method-assign]
+                protocol.connection_lost = connection_lost  # type: ignore[method-assign]
                 return protocol
 
             loop.servers[port] = connect
@@ -272,6 +298,7 @@ class World:
             self.centres[code].is_hung = False
             if port not in loop.servers:
                 loop.servers[port] = self._hidden.pop(port)
+        await asyncio.sleep(ENDING_S)  # a process whose disk failed is on its way out
         if self.process is None or self.process.task.done():
             self.start()
         await asyncio.sleep(CALM_S)
@@ -351,6 +378,12 @@ class World:
                 office.keyring.revoke("carol")
                 self.revoked["carol"] = self.loop.time() if self.loop else 0.0
 
+    def _bound(self) -> list[str]:
+        """Give the carriers that the gateway is connected to."""
+        if self.process is None or self.process.task.done():
+            return []
+        return [code for code, one in self.process.links.items() if one._ready.is_set()]
+
     def _issue(self, office: Any, incident: str, kind: str) -> None:
         number = len(self.bulletins) + 1
         sender = self.rng.choice(["alice", "carol"])
@@ -373,7 +406,7 @@ class World:
             document["texts"] = {"ko": f"장애 안내 {number} {incident} {self.rng.randrange(10**6)}"}
         if kind not in {"withdrawal", "restored"}:
             document["next_update"] = "PT5M"
-        if self.rng.random() < 0.1 and kind not in {"withdrawal"}:
+        if self.rng.random() < 0.1 and kind != "withdrawal":
             document["expires"] = "PT6M" if kind != "restored" else "PT5M"
         record = office.submit(json.dumps(document).encode(), key=self.template.keys[sender])
         prepared = office.prepare(record.bulletin.bulletin_id)
@@ -388,9 +421,8 @@ class World:
             "approved_at_s": at_s,
             "sender": sender,
             "is_accepted": False,
+            "bound_at": self._bound(),
         }
         self.bulletins.append(entry)
-        office.approve(
-            prepared, key=self.template.keys["bob"], confirmation=prepared.confirmation
-        )
+        office.approve(prepared, key=self.template.keys["bob"], confirmation=prepared.confirmation)
         entry["is_accepted"] = True

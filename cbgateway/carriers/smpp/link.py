@@ -48,7 +48,8 @@ from cbgateway.domain.outcomes import Outcome
 from cbgateway.profiles.models import SmppProfile
 
 CONNECT_TIMEOUT_S = 10
-UNBIND_TIMEOUT_S = 2
+UNBIND_TIMEOUT_S = 0.5
+"""How long a goodbye is waited for; a process whose disk failed is gone within a second."""
 SLICE_REQUESTS_MAX = 512
 """Requests that are written together; answers are read before the next ones are."""
 URGENT_SLOTS = 2

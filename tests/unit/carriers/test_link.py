@@ -247,3 +247,265 @@ def test_refusal_is_a_refusal() -> None:
 
     with pytest.raises(RejectedError, match="ESME_RBCASTFAIL"):
         asyncio.run(run())
+
+
+class FakeTime:
+    """Notes how long a link waits before it tries again, and does not wait."""
+
+    def __init__(self, enough: int) -> None:
+        self.waits: list[float] = []
+        self.done = asyncio.Event()
+        self._enough = enough
+        self._real = asyncio.sleep
+
+    async def sleep(self, seconds: float) -> None:
+        """Go on at once."""
+        self.waits.append(seconds)
+        if len(self.waits) == self._enough:
+            self.done.set()
+        await self._real(0)
+
+
+def make(port: int, **changes: Any) -> SmppLink:
+    """Give a link to a port of this machine."""
+    rules = CARRIER.smpp.model_copy(
+        update={"reconnect_delay_min_s": 1, "reconnect_delay_max_s": 60, **changes}
+    )
+    link = make_link(
+        CARRIER.model_copy(update={"smpp": rules}),
+        host="127.0.0.1",
+        port=port,
+        system_id="gateway",
+        password="secret",
+        random=lambda: 0.5,
+    )
+    assert isinstance(link, SmppLink)
+    return link
+
+
+async def run_until(link: SmppLink, event: asyncio.Event) -> None:
+    """Run a link until something has happened."""
+    task = asyncio.create_task(link.run())
+    async with asyncio.timeout(10):
+        await event.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Give what links warn of."""
+    found: list[str] = []
+
+    class Log:
+        """Keeps warnings."""
+
+        def bind(self, **_: Any) -> "Log":
+            """Be the same."""
+            return self
+
+        def info(self, *_: Any) -> None:
+            """Look away."""
+
+        def warning(self, text: str, *rest: str) -> None:
+            """Keep it."""
+            found.append(text.format(*rest))
+
+    monkeypatch.setattr("cbgateway.carriers.smpp.link.logger", Log())
+    return found
+
+
+async def refusing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Refuse every bind: the password is wrong."""
+    framer = smpp.Framer()
+    with contextlib.suppress(OSError):
+        while octets := await reader.read(65536):
+            for pdu in framer.receive(octets):
+                assert isinstance(pdu, smpp.Pdu)
+                reply = smpp.Pdu(smpp.response_to(pdu.body), pdu.sequence_number, 0x0E)
+                writer.write(smpp.encode(reply))
+    writer.close()
+
+
+def test_refused_binds_back_off(monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> None:
+    """Each wait is longer up to the carrier's limit, and it is said once."""
+
+    async def run() -> list[float]:
+        server = await asyncio.start_server(refusing, "127.0.0.1", 0)
+        time = FakeTime(9)
+        monkeypatch.setattr(asyncio, "sleep", time.sleep)
+        link = make(server.sockets[0].getsockname()[1])
+        await run_until(link, time.done)
+        assert not link._ready.is_set()
+        server.close()
+        return time.waits[:9]
+
+    waits = asyncio.run(run())
+
+    assert waits == sorted(waits)
+    assert 0 < waits[0] < waits[3] < waits[-1] <= 60
+    assert warnings == ["link down: the bind was refused: ESME_RINVPASWD"]
+
+
+def test_centre_that_is_not_there_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, warnings: list[str]
+) -> None:
+    """Refused, or silent for too long; each said once."""
+
+    async def run() -> list[float]:
+        server = await asyncio.start_server(refusing, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        server.close()
+        await server.wait_closed()
+        time = FakeTime(4)
+        monkeypatch.setattr(asyncio, "sleep", time.sleep)
+        await run_until(make(port), time.done)
+
+        async def time_out(*_: Any) -> None:
+            raise TimeoutError
+
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(loop, "create_connection", time_out, raising=False)
+        again = FakeTime(2)
+        monkeypatch.setattr(asyncio, "sleep", again.sleep)
+        await run_until(make(port), again.done)
+        return time.waits + again.waits
+
+    waits = asyncio.run(run())
+
+    assert len(waits) >= 6
+    assert len(warnings) == 2
+    assert "cannot connect" in warnings[0]
+    assert warnings[1] == "link down: cannot connect: timed out"
+
+
+def test_draining_link_sends_nothing_new() -> None:
+    """What waits for its turn when the gateway stops was never sent."""
+    held = asyncio.Event()
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        held.set()
+        return smpp.Pdu(smpp.EnquireLink(), 99)
+
+    async def run() -> list[str]:
+        async with connected(answer, window_requests_max=1) as (link, seen):
+            first, second = (
+                asyncio.create_task(
+                    link.send(BROADCAST, seal="", handle=Handle(alias=1), is_urgent=False)
+                )
+                for _ in range(2)
+            )
+            await held.wait()
+            link.drain()
+            first.cancel()
+            with pytest.raises(NotSentError, match="stopping"):
+                await second
+            with pytest.raises(NotSentError, match="stopping"):
+                await link.send(BROADCAST, seal="", handle=Handle(alias=1), is_urgent=True)
+            return [smpp.name_of(pdu.body) for pdu in seen]
+
+    assert asyncio.run(run()).count("broadcast_sm") == 1
+
+
+def test_draining_leaves_the_rest_of_a_chunk_unsent() -> None:
+    """The one that was answered is accepted, those behind it stay for the next process."""
+    links: list[SmppLink] = []
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        links[0].drain()
+        return accept(pdu)
+
+    async def run() -> Any:
+        async with connected(answer, window_requests_max=1) as (link, _):
+            links.append(link)
+            return await link.send(SUBMIT, seal="", handle=Handle(alias=1), is_urgent=False)
+
+    assert outcomes(asyncio.run(run())) == [Outcome.ACCEPTED] + [Outcome.UNSENT] * 4
+
+
+def test_late_answer_for_nobody_is_dropped() -> None:
+    """Whoever asked was cancelled; the link goes on with the next request."""
+    held: list[smpp.Pdu] = []
+    begun = asyncio.Event()
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        if held:
+            return accept(pdu)
+        held.append(pdu)
+        begun.set()
+        return smpp.Pdu(smpp.EnquireLink(), 99)
+
+    async def run() -> Any:
+        async with connected(answer, window_requests_max=2) as (link, _):
+            lost = asyncio.create_task(
+                link.send(BROADCAST, seal="", handle=Handle(alias=1), is_urgent=False)
+            )
+            await begun.wait()
+            lost.cancel()
+            await asyncio.gather(lost, return_exceptions=True)
+            late = smpp.Pdu(smpp.response_to(held[0].body), held[0].sequence_number)
+            link._pump.data_received(smpp.encode(late))  # type: ignore[union-attr]
+            return await link.send(BROADCAST, seal="", handle=Handle("b"), is_urgent=False)
+
+    assert asyncio.run(run()) is not None
+
+
+def test_lost_link_tells_nobody_who_has_gone() -> None:
+    """A request whose sender was cancelled is unanswered for nobody."""
+    begun = asyncio.Event()
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        begun.set()
+        return smpp.Pdu(smpp.EnquireLink(), 99)
+
+    async def run() -> None:
+        async with connected(answer) as (link, _):
+            lost = asyncio.create_task(
+                link.send(BROADCAST, seal="", handle=Handle(alias=1), is_urgent=False)
+            )
+            await begun.wait()
+            lost.cancel()
+            await asyncio.gather(lost, return_exceptions=True)
+            pump = link._pump
+            assert pump is not None
+            pump.abort()
+            await pump.closed
+            await link.wait_ready()
+
+    asyncio.run(run())
+
+
+def test_goodbye_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch, warnings: list[str]
+) -> None:
+    """A centre that does not answer unbind is left."""
+    monkeypatch.setattr("cbgateway.carriers.smpp.link.UNBIND_TIMEOUT_S", 0.01)
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        framer = smpp.Framer()
+        with contextlib.suppress(OSError):
+            while octets := await reader.read(65536):
+                for pdu in framer.receive(octets):
+                    if isinstance(pdu.body, smpp.BindTransmitter):  # type: ignore[union-attr]
+                        writer.write(smpp.encode(accept(pdu)))  # type: ignore[arg-type]
+        writer.close()
+
+    async def run() -> None:
+        server = await asyncio.start_server(converse, "127.0.0.1", 0)
+        link = make(server.sockets[0].getsockname()[1])
+        await run_until(link, link._ready)
+        server.close()
+
+    asyncio.run(run())
+
+    assert "no answer to unbind" in warnings
+
+
+def test_unknown_event_is_a_bug() -> None:
+    """It is not passed over."""
+
+    async def run() -> None:
+        make(1)._on_event("surprise")
+
+    with pytest.raises(AssertionError, match="surprise"):
+        asyncio.run(run())

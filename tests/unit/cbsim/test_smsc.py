@@ -259,3 +259,16 @@ def test_answers_from_an_esme_are_ignored() -> None:
     bench.session.receive(smpp.encode(smpp.Pdu(smpp.EnquireLinkResp(), 5)))
 
     assert bench.session.outgoing() == b""
+
+
+@pytest.mark.parametrize("tag", [0x1501, 0x1502, 0x1503])
+@pytest.mark.parametrize("octets", [0, 3, 65_000])
+def test_vendor_tlv_of_another_length_is_refused(tag: int, octets: int) -> None:
+    """By its length, before it is taken for a number; nothing is on air."""
+    bench = Bench().bind()
+
+    answer = bench.ask(smpp.BroadcastSm(data_coding=8), *TLVS, smpp.Tlv(tag, b"\xff" * octets))
+
+    assert status(answer) == "ESME_RINVTLVLEN"
+    assert f"{tag:#06x}" in bench.events[-1]["detail"]
+    assert bench.screens == []

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 
 from cbgateway.cli.main import app
 from cbgateway.domain.errors import StoreFailedError
+from cbgateway.home import serving_lock
+from cbgateway.settings import load_settings
 
 RUNNER = CliRunner()
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -174,6 +176,9 @@ def test_homes_are_made_once_and_keep_their_mode(tmp_path: Path) -> None:
         ("port = 2775", "prot = 2775", "did you mean 'port'"),
         ("port = 2775", "port = 99999", "carriers.kt.port"),
         ('country = "kr"', "country = ", "line 3"),
+        ('country = "kr"', "country = " + "[" * 5_000, "nested too deeply"),
+        ('country = "kr"', "country = " + "9" * 5_000, "integer"),
+        ("port = 2775", "port = 2775\n" + "".join(f"k{n} = 1\n" for n in range(30)), "10 more"),
         ('country = "kr"', 'country = "xx"', "country 'xx'"),
         ("[carriers.kt]", "[carriers.at]", "carrier 'at'"),
         ('host = "127.0.0.1"', 'host = "192.0.2.1"', "is_laboratory = true"),
@@ -437,3 +442,32 @@ def test_every_command_has_help_with_examples(command: tuple[str, ...]) -> None:
     assert f"cbgateway {' '.join(command)}" in out
     if command not in {("keys", "export"), ("audit", "checkpoint")}:
         assert "--json" in out
+
+
+def test_words_of_a_document_do_not_steer_the_terminal(home: Path, document: Path) -> None:
+    """What a refusal says back is shown, not carried out."""
+    document.write_text(json.dumps(json.loads(document.read_text()) | {"\x1b[2J\u202e": 1}))
+
+    out = run("bulletin", "submit", document, "--key", key(home, "alice"), "--home", home, code=2)
+
+    assert out == "input-invalid: \\x1b[2J\\x202e: Extra inputs are not permitted\n"
+
+
+def test_unreadable_witness_is_named(home: Path) -> None:
+    """Exit code 5, as for a witness that says something else."""
+    witness = home / "audit" / "witness.jsonl"
+    witness.parent.mkdir(exist_ok=True)
+    witness.write_bytes(b"\xff\n")
+    assert "no checkpoint" in run("bulletin", "list", "--home", home, code=5)
+    witness.unlink()
+    witness.mkdir()
+    assert "witness.jsonl: Is a directory" in run("bulletin", "list", "--home", home, code=5)
+
+
+def test_gateway_that_may_not_serve_does_not_say_that_it_does(home: Path) -> None:
+    """The line on standard output comes when it is ready, not before."""
+    with serving_lock(load_settings(home)):
+        result = RUNNER.invoke(app, ["serve", "--home", str(home), "--json"])
+
+    assert (result.exit_code, result.stdout) == (70, "")
+    assert "another process serves" in result.stderr

@@ -340,6 +340,15 @@ def test_gsm_header_masks_nothing(page: cbs.GsmPage) -> None:
         cbs.encode_gsm_page(page)
 
 
+def test_absurd_number_is_named_by_its_length() -> None:
+    """Python does not write out a number of more than 4300 digits."""
+    page = cbs.Page(bytes(82), 82)
+    huge = cbs.GsmPage(1 << 500_000, message_identifier=1, dcs=0, number=1, total=1, page=page)
+
+    with pytest.raises(EncodeError, match="a number of 500001 bits does not fit 2 octets"):
+        cbs.encode_gsm_page(huge)
+
+
 def test_etws_limits() -> None:
     """Eight bits of code are left, seven of warning type, fifty octets of security."""
     with pytest.raises(ValueError, match="255"):

@@ -1,6 +1,7 @@
 """Documents: bulletins as JSON and recipient lists as CSV, read strictly, refused by place."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,8 @@ def test_fault_is_named_by_its_place(changes: dict[str, Any], place: str) -> Non
         (b"[]", "JSON object"),
         (b'{"a": 1, "a": 2}', "'a' stands there twice"),
         (b'{"a": NaN}', "NaN"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "integer"),
+        (b'{"a": ' + b"9" * 21 + b"}", "number of 21 digits"),
+        (b'{"a": -' + b"9" * 5000 + b"}", "number of 5001 digits"),
         (b'{"a": ' + b"[" * 200_000 + b"}", "deeply|octets"),
         (b'{"a": "\xff"}', "UTF-8"),
         (b'{"a": "\\ud800"}', "UTF-8"),
@@ -182,3 +184,52 @@ def test_wrong_header_is_named() -> None:
     """A list of something else is no list of recipients."""
     with pytest.raises(InputError, match="line 1.*number,region,language"):
         parse_recipients(b"msisdn\n1\n", regions=REGIONS, languages={"ko"})
+
+
+NAMES = [f"{number:x}" for number in range(20_000)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "what"),
+    [
+        (json.dumps(SOUND | dict.fromkeys(NAMES, 0)), "and 19980 more faults"),
+        (json.dumps(dict.fromkeys(NAMES, 0))[:-1] + ', "4e1f": 1}', "'4e1f' stands there twice"),
+        (json.dumps(SOUND | {"regions": [0] * 60_000}), "regions: .*60000 items, at most 512"),
+        (
+            json.dumps(SOUND | {"incident": SOUND["incident"] | {"services": [0] * 60_000}}),
+            "services: .*60000 items, at most",
+        ),
+    ],
+    ids=["unknown", "repeated", "regions", "services"],
+)
+def test_thousands_of_faults_cost_neither_time_nor_room(raw: str, what: str) -> None:
+    """A few are named and the rest is counted; no work grows with the square of the document."""
+    began_s = time.process_time()
+
+    with pytest.raises(InputError, match=what) as refused:
+        parse_bulletin(raw.encode())
+
+    assert time.process_time() - began_s < 1  # the square of 20,000 took five seconds
+    assert len(str(refused.value)) < 4_000
+
+
+def test_long_names_are_cut() -> None:
+    """A name of 100,000 characters is not said back."""
+    name = "x" * 100_000
+    for raw in (json.dumps(SOUND | {name: 0}), f'{{"{name}": 0, "{name}": 1}}'):
+        with pytest.raises(InputError, match="x{80}") as refused:
+            parse_bulletin(raw.encode())
+        assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [(b"x" * 131_073, 1), (HEADER + b'"' + b"x\n" * 65_537, 65_538)],
+    ids=["header", "quote"],
+)
+def test_cell_beyond_the_readers_limit_is_named(raw: bytes, line: int) -> None:
+    """A quote that never ends makes one cell of everything behind it."""
+    with pytest.raises(InputError, match="field limit") as refused:
+        parse_recipients(raw, regions=REGIONS, languages={"ko"})
+
+    assert f"line {line}: " in str(refused.value)

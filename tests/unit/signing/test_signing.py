@@ -1,5 +1,6 @@
 """Signatures: one canonical form, one algorithm, keys nobody else reads, seals that say enough."""
 
+import base64
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,13 +16,19 @@ from joserfc.jwk import OKPKey
 
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, Page, SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinKind, Mode
-from cbgateway.domain.errors import InputError, KeyUnusableError, SignatureInvalidError
+from cbgateway.domain.errors import (
+    AuditError,
+    InputError,
+    KeyUnusableError,
+    SignatureInvalidError,
+)
 from cbgateway.domain.orders import Area, Stop, Submit, WriteReplace
 from cbgateway.domain.people import Key
+from cbgateway.signing import tlog
 from cbgateway.signing.canonical import canonical, decode_base64url, encode_base64url
 from cbgateway.signing.jws import sign_compact, sign_detached, verify_compact, verify_detached
 from cbgateway.signing.keys import SigningKey, key_id_of
-from cbgateway.signing.seal import check_seal, make_seal, open_seal
+from cbgateway.signing.seal import CONTENT, check_seal, make_seal, open_seal
 
 KEY = SigningKey.generate()
 OTHER = SigningKey.generate()
@@ -294,3 +301,74 @@ def test_order_that_outlives_its_seal_is_refused(bulletin: Bulletin) -> None:
 
     with pytest.raises(SignatureInvalidError, match="expiry"):
         check_seal(orders(bulletin, expires_at=later)[2], seal)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        "[1e999, 1]",
+        "[4372.0, 1]",
+        "[true, 1]",
+        '["4372", 1]',
+        "[-1, 1]",
+        "[65536, 1]",
+        "[4372, 1, 2]",
+        "4372",
+        f"[{'9' * 4_000}, 1]",
+    ],
+)
+def test_seal_whose_numbers_are_none_is_no_seal(numbers: str) -> None:
+    """Message identifier and serial number are JSON integers of sixteen bits, nothing like them."""
+    keys = [Key(KEY.key_id, "KR-26", KEY.public_key, datetime(2021, 1, 1, tzinfo=UTC))]
+    at = "2021-10-25T03:00:00+00:00"
+    claims = (
+        f'{{"broadcasts":{{"ko":{numbers}}},"bulletin":"inc-1/1","expires":"{at}","kind":"first",'
+        f'"mode":"test","region":"KR-26","sent":"{at}","texts":{{}}}}'
+    )
+
+    def sealed(text: str) -> str:
+        return sign_compact(text.encode(), KEY, content=CONTENT)
+
+    assert open_seal(sealed(claims.replace(numbers, "[65535, 0]")), keys).broadcasts == {
+        "ko": (65535, 0)
+    }
+    with pytest.raises(SignatureInvalidError, match="is not a seal"):
+        open_seal(sealed(claims), keys)
+
+
+ROOT = tlog.root_of([b"a", b"b"])
+ENCODED_ROOT = base64.b64encode(ROOT).decode()
+
+
+def note(size: str, root: str = ENCODED_ROOT) -> str:
+    """Sign a checkpoint that says this, whatever it is."""
+    body = f"log\n{size}\n{root}\n"
+    signature = tlog.key_hash("log", KEY.public_key) + KEY.sign(body.encode())
+    return f"{body}\n— log {base64.b64encode(signature).decode()}\n"
+
+
+def open_note(text: str) -> tlog.Checkpoint:
+    """Read a checkpoint of the log that this file's key signs for."""
+    return tlog.open_checkpoint(text, origin="log", public_key=KEY.public_key)
+
+
+@pytest.mark.parametrize("size", ["1_0", "+2", " 2", "02", "-1", "٢", "", "9" * 20, "9" * 5_000])
+def test_checkpoint_whose_size_is_no_number_is_refused(size: str) -> None:
+    """Decimal digits without a zero in front (tlog-checkpoint), even when they are signed."""
+    with pytest.raises(AuditError, match="not a checkpoint"):
+        open_note(note(size))
+
+
+def test_checkpoint_is_read_as_it_was_written() -> None:
+    """And refused with half a surrogate pair anywhere, or with a root of another length."""
+    written = tlog.sign_checkpoint(tlog.Checkpoint("log", 2, ROOT), KEY)
+
+    assert open_note(written) == open_note(note("2")) == tlog.Checkpoint("log", 2, ROOT)
+    assert open_note(note("0")).size == 0
+    for at in (0, 4, len(written) - 2):
+        with pytest.raises(AuditError, match="not a checkpoint"):
+            open_note(written[:at] + "\ud800" + written[at:])
+    with pytest.raises(AuditError, match="not signed"):
+        open_note(written.replace("log\n", "lag\n"))
+    with pytest.raises(AuditError, match="32 octets, not 3"):
+        open_note(note("2", "AAAA"))
