@@ -8,10 +8,11 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration check demo states bench lock peers clean
+.PHONY: help setup fmt lint test integration campaigns storm planted campaign-kill campaign-power \
+	campaign-uml fuzz check demo states bench bench-core lock peers clean
 
 help: ## print these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create .venv with the locked packages and this project
 
@@ -36,14 +37,48 @@ lint: setup ## ruff, codespell, mypy, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup ## the tests that need nothing from outside (under a minute)
+test: setup ## the tests that need nothing from outside (two minutes)
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 
 integration: setup peers ## tests against outside peers: tshark, npm smpp
 	$(BIN)/pytest -m integration
 
-check: lint test integration ## everything that a change must pass
+# Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
+SEEDS ?= 1000
+KILLS ?= 60
+KILL_OPTIONS ?=
+IMAGES ?= 600
+CUTS ?= 20
+N ?= 20000
+FUZZ_OPTIONS ?=
+PLANTS := acknowledge-before-commit forget-in-flight reuse-serial update-without-replacing cancel-waits
+
+campaigns: storm planted campaign-kill campaign-power fuzz ## all that run in minutes
+
+storm: setup ## simulate everything under faults: SEEDS=n, or SEED=n for one
+	$(BIN)/python -m tests.storm $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+planted: setup ## plant known faults; a storm has to find each
+	for name in $(PLANTS); do \
+		$(BIN)/python -m tests.storm --seeds 60 --plant $$name 2>/dev/null || exit 1; done
+
+campaign-kill: setup ## kill -9 the real processes: KILLS=10000 KILL_OPTIONS="--fork --jobs 4"
+	$(BIN)/python -m tests.campaigns.kill --kills $(KILLS) $(KILL_OPTIONS)
+
+campaign-power: setup ## cut the power under the store, in process: IMAGES=n
+	for how in full normal off; do \
+		$(BIN)/python -m tests.campaigns.power --images $(IMAGES) --synchronous $$how || exit 1; done
+
+campaign-uml: setup ## cut the power of a whole machine (User-mode Linux, root): CUTS=n
+	command -v linux.uml >/dev/null || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq user-mode-linux e2fsprogs gcc; }
+	$(BIN)/python -m tests.campaigns.uml --cuts $(CUTS)
+
+fuzz: setup ## feed every decoder N bad inputs: N=1000000 FUZZ_OPTIONS="--engine atheris"
+	$(BIN)/python -m tests.fuzz.run --inputs $(N) $(FUZZ_OPTIONS)
+
+check: lint test integration campaigns ## everything that a change must pass
 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
 	$(BIN)/cbgateway demo
@@ -54,6 +89,9 @@ states: setup ## draw docs/states.md from the transition tables
 bench: setup ## measure, side by side with a peer
 	$(BIN)/python benchmarks/run.py
 
+bench-core: setup ## measure the durable core: acceptance, start-up, a million recipients
+	$(BIN)/python benchmarks/core.py
+
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url \
@@ -62,8 +100,9 @@ lock: ## write requirements.lock anew (needs uv)
 peers: $(PEERS) ## install the outside peers with apt and npm
 
 $(PEERS): tests/integration/peers/package-lock.json
-	command -v tshark >/dev/null && command -v npm >/dev/null || { apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends tshark nodejs npm; }
+	need=; command -v tshark >/dev/null || need=tshark; command -v npm >/dev/null || need="$$need nodejs npm"; \
+	[ -z "$$need" ] || { apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $$need; }
 	npm ci --prefix tests/integration/peers --silent --no-audit --no-fund
 	touch $@
 

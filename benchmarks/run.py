@@ -23,6 +23,7 @@ from cbgateway.app import Gateway, SystemClock, init_home
 from cbgateway.codec import smpp
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.delivery import Event
+from cbgateway.domain.people import Permission
 from cbgateway.signing.keys import SigningKey
 from cbgateway.storage.sqlite import SqliteStore
 
@@ -116,7 +117,7 @@ def bench_codec() -> list[dict[str, Any]]:
 def bench_store(folder: Path) -> list[dict[str, Any]]:
     """Compare work committed in groups with work committed one by one, both synced."""
     store = SqliteStore.create(folder / "bench.db", mode=Mode.TEST, country="kr", at=AT)
-    event = Event(AT, "bench", "what", "nobody", "")
+    event = Event(AT, "bench", "what", "nobody", {})
 
     def one_by_one() -> float:
         began = time.perf_counter()
@@ -197,12 +198,11 @@ async def bench_latency(folder: Path) -> list[dict[str, Any]]:
     with Gateway.open(folder) as gateway:
         keys = {}
         for name, submits in (("alice", True), ("bob", False)):
-            _, path = gateway.add_person(
+            _, path = gateway.keyring.add_person(
                 name,
                 may_submit=submits,
                 may_approve=not submits,
-                regions=("KR",),
-                classes=("safety",),
+                permission=Permission(("KR",), ("safety",)),
             )
             keys[name] = SigningKey.load(path)
         stop = asyncio.Event()

@@ -54,6 +54,9 @@ INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
 FILLERS = frozenset("\u034f\u115f\u1160\u3164\uffa0")
 """Letters and marks that show nothing: the grapheme joiner and Hangul's fillers (UTS 39 3.1)."""
 
+SIMILAR_COMPARED_MAX = 20
+"""Of a sender's recent bulletins, so many of the newest are compared: each costs a millisecond."""
+
 UNSAID = {BulletinState.REJECTED, BulletinState.WITHDRAWN, BulletinState.DRAFT}
 """What nobody has been told: saying it again is no repetition."""
 
@@ -292,6 +295,7 @@ def _check_duplicate(
     since = now - timedelta(seconds=deployment.country.duplicate_guard_s)
     language = deployment.country.default_language
     warnings = []
+    compared = 0
     for record in tx.recent_bulletins(bulletin.sender, since=since):
         other = record.bulletin
         if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
@@ -304,8 +308,10 @@ def _check_duplicate(
                 )
                 raise DuplicateError(msg)
             warnings.append(f"repeats {other.bulletin_id} on purpose")
-        elif _are_alike(other.texts.get(language, ""), bulletin.texts.get(language, "")):
-            warnings.append(f"its text is much like that of {other.bulletin_id}")
+        elif compared < SIMILAR_COMPARED_MAX:
+            compared += 1
+            if _are_alike(other.texts.get(language, ""), bulletin.texts.get(language, "")):
+                warnings.append(f"its text is much like that of {other.bulletin_id}")
     return tuple(warnings)
 
 

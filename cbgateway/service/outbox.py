@@ -136,7 +136,9 @@ class Outbox:
             return None
         handle = tx.handle(delivery)
         if delivery.is_stop and not handle.may_be_on_air:
-            settle(tx, delivery, DeliveryState.CANCELLED, now, "nothing of it is on air")
+            has_left = delivery.state is DeliveryState.IN_DOUBT
+            state = DeliveryState.ACKED if has_left else DeliveryState.CANCELLED
+            settle(tx, delivery, state, now, "nothing of it is on air")
             return None
         if not delivery.is_stop and not self._spend(tx, record, delivery, now):
             return None

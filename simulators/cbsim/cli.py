@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from cbsim.clock import SimulatedClock
+from cbsim.esme_cli import EXAMPLES as ESME_EXAMPLES
+from cbsim.esme_cli import esme
 from cbsim.handset import Handset, Shown
 from cbsim.network import PHONES_MAX, Network, load_phones, make_phones
 from cbsim.seals import load_published_keys
@@ -58,6 +60,9 @@ def _time(text: str) -> datetime:
         msg = f"{text!r} has no offset, such as +09:00"
         raise typer.BadParameter(msg)
     return at
+
+
+app.command("esme", epilog=ESME_EXAMPLES)(esme)
 
 
 @app.callback()

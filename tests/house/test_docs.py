@@ -14,7 +14,10 @@ from tests.house.states import PAGE, page
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-NAMES = sorted(set(re.findall(r"`((?:cbgateway|cbsim)(?:\.\w+)+)`", ARCHITECTURE)))
+NAMED = re.compile(r"`((?:cbgateway|cbsim)(?:\.\w+)+)`")
+NAMES = sorted(
+    set(NAMED.findall(ARCHITECTURE + (ROOT / "docs" / "guarantees.md").read_text("utf-8")))
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,6 +34,29 @@ def test_named_function_exists(name: str) -> None:
         assert found is not None
         return
     pytest.fail(f"{name} does not exist")
+
+
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+PROOFS = sorted(set(re.findall(r"`(test_\w+)`", GUARANTEES)))
+
+
+@pytest.mark.parametrize("proof", PROOFS)
+def test_proof_exists(proof: str) -> None:
+    """Each test that the page of guarantees names is there."""
+    tests = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+
+    assert any(f"def {proof}(" in text for text in tests)
+
+
+def test_every_guarantee_has_a_proof() -> None:
+    """All sixteen, each with a test or a campaign; and every target is one of the Makefile."""
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+
+    assert len(PROOFS) >= 40
+    for number in range(1, 17):
+        assert re.search(rf"^\| G{number} \|.*(`test_|`make |tests/)", GUARANTEES, re.MULTILINE)
+    for target in set(re.findall(r"`make ([a-z-]+)", GUARANTEES)):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
 def test_architecture_names_the_whole_way() -> None:
@@ -83,7 +109,7 @@ def test_readme_names_targets_that_exist() -> None:
     """Its two commands first of all."""
     readme = (ROOT / "README.md").read_text("utf-8")
     makefile = (ROOT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"make ([a-z]+)", readme))
+    targets = set(re.findall(r"make ([a-z-]+)", readme))
 
     assert targets >= {"demo", "test", "check"}
     for target in targets - {"and"}:

@@ -201,6 +201,7 @@ def _cancels(world: World, deliveries: Any) -> list[str]:
             if row.bulletin_id == entry["id"]
             and row.is_stop
             and row.state in {DeliveryState.ACKED, DeliveryState.REFUSED}
+            and row.attempts  # else its author was revoked
         }
         for code in peers & set(entry["bound_at"]):
             is_calm = not any(

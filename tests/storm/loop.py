@@ -137,6 +137,21 @@ class VirtualTransport(asyncio.Transport):
                 self._loop.call_soon(end._protocol.connection_lost, None)
 
 
+class _Task(asyncio.Task[Any]):
+    """A task that sets hold in the same order every time: its hash is its number."""
+
+    def __init__(self, coro: Any, *, loop: "VirtualLoop", **rest: Any) -> None:
+        loop.tasks += 1
+        self._number = loop.tasks
+        super().__init__(coro, loop=loop, **rest)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """Runs tasks in virtual time."""
 
@@ -147,6 +162,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.servers: dict[int, Callable[[], Any]] = {}
         self.on_written: Callable[[int, bytes], None] = lambda port, octets: None
         self._selector = _Selector(self)
+        self.tasks = 0
+        self.set_task_factory(lambda loop, coro, **rest: _Task(coro, loop=self, **rest))
 
     def time(self) -> float:
         """Give the virtual time."""

@@ -68,21 +68,25 @@ class DirectStore(SqliteStore):
     """Commits in the caller's thread, so that runs repeat themselves; dies with its process."""
 
     is_dead = False
-    weather: Weather | None = None
+    world: "World | None" = None
 
     async def run(self, work: Callable[[Any], T]) -> T:
         """Commit, or be dead; or tell that the disk failed, before or after the commit."""
         if self.is_dead:
             raise Crash
-        if self.weather is not None and self.weather.happens("disk error", 0.0005):
-            raise StoreFailedError(DISK_FAILED)
+        self._fail("disk error")
         with self.transaction() as tx:
             result = work(tx)
             if self.is_dead:
                 raise Crash
-        if self.weather is not None and self.weather.happens("disk error after all", 0.0005):
-            raise StoreFailedError(DISK_FAILED)
+        self._fail("disk error after all")
         return result
+
+    def _fail(self, how: str) -> None:
+        """Have the disk fail now and then."""
+        if self.world is not None and self.world.weather.happens(how, 0.0005):
+            self.world.note_trouble()
+            raise StoreFailedError(DISK_FAILED)
 
 
 @dataclass
@@ -168,7 +172,7 @@ class World:
     def start(self) -> None:
         """Begin a life of the gateway."""
         gateway = self.open_gateway()
-        gateway.store.weather = self.weather
+        gateway.store.world = self
         assert self.loop is not None
         links = {
             code: make_link(
@@ -194,12 +198,16 @@ class World:
             return
         self.process = None
         self.crashes += 1
-        self.troubles += [(self.clock.monotonic_s(), code) for code in PORTS]
+        self.note_trouble()
         process.gateway.store.is_dead = True
         for transport in self.connections:
             transport.abort()
         self.connections.clear()
         process.task.cancel()
+
+    def note_trouble(self) -> None:
+        """Note that nothing is to be expected of the gateway for a while."""
+        self.troubles += [(self.clock.monotonic_s(), code) for code in PORTS]
 
     async def bury(self, process: Process | None) -> None:
         """Wait until nothing of a life is left."""

@@ -548,6 +548,24 @@ def test_stop_of_what_is_in_doubt_goes_out_and_may_find_nothing(office: Any) -> 
     assert desk.bulletin() is BulletinState.WITHDRAWN
 
 
+def test_stop_in_doubt_is_done_once_nothing_is_on_air(office: Any) -> None:
+    """It may have left, so it is no tombstone; another one has seen to it meanwhile."""
+    desk = Desk(office)
+    office.issue(office.document())
+    for one in desk.lease():
+        desk.acknowledge(one)
+    office.issue(office.later("withdrawal"))
+    for one in desk.lease():
+        desk.fail(one, UnansweredError("no answer"))
+        with office.gateway.store.transaction() as tx:
+            tx.off_air(one.delivery, before_only=False)
+    office.clock.advance(120)
+
+    assert desk.lease() == []
+    assert desk.states("inc-1/2") == {DeliveryState.ACKED}
+    assert {row.reason for row in desk.rows("inc-1/2")} == {"nothing of it is on air"}
+
+
 def test_stop_of_what_the_peer_had_acknowledged_and_lost_is_refused_by_name(office: Any) -> None:
     """A peer that has no longer what it said it had is no success; nothing is on air, though."""
     desk = Desk(office)
