@@ -65,7 +65,7 @@ class Sink(asyncio.Protocol):
             self._first_at = self._first_at or self._last_at
             self._count += count
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it
         """Say what came."""
         say(submits=self._count, first_at=self._first_at, last_at=self._last_at)
 

@@ -21,6 +21,7 @@ from cbgateway.codec.smpp import (
     Pdu,
     Tlv,
     Unparsed,
+    decode,
     encode,
 )
 from cbgateway.codec.smpp_fields import ADDRESS_OCTETS_MAX, CLAUSE
@@ -29,6 +30,8 @@ from cbgateway.domain.errors import EncodeError
 
 BLOCK_MESSAGES = 256
 """Messages whose columns are filled together; so many stay in a processor's cache."""
+RUN_ANSWERS_MAX = 1_024
+"""Answers that are looked at together: a run that ends early costs no look at all that follows."""
 MESSAGE_ID_OCTETS_MAX = 65
 PLAIN_OCTETS_MAX = HEADER_OCTETS + MESSAGE_ID_OCTETS_MAX
 """A submit_sm_resp that is longer has TLVs, or is broken."""
@@ -142,10 +145,20 @@ class SubmitAnswers:
     Attributes:
         numbers: their sequence numbers.
         statuses: their command_status, one each.
+        starts: where in `octets` each begins.
+        octets: all of them, as they came.
     """
 
     numbers: Sequence[int]
     statuses: Sequence[int]
+    starts: Sequence[int]
+    octets: bytes
+
+    def pdu(self, index: int) -> Pdu:
+        """Read one of them as the ordinary decoder does."""
+        start = self.starts[index]
+        (length,) = _COMMAND_LENGTH.unpack_from(self.octets, start)
+        return decode(self.octets[start : start + length])
 
 
 class AnswerFramer:
@@ -202,6 +215,8 @@ def read_answers(buffer: bytes | bytearray, at: int) -> tuple[SubmitAnswers, int
     """
     numbers: list[int] = []
     statuses: list[int] = []
+    starts: list[int] = []
+    begin = at
     while True:
         if len(buffer) - at < HEADER_OCTETS or buffer[at + 4 : at + 8] != _RESPONSE:
             break
@@ -217,17 +232,18 @@ def read_answers(buffer: bytes | bytearray, at: int) -> tuple[SubmitAnswers, int
         good = _good(found, says, has_body=length > HEADER_OCTETS)
         numbers += found[:good]
         statuses += says[:good]
+        starts += range(at - begin, at - begin + good * length, length)
         at += good * length
         if good < count:
             break
-    return SubmitAnswers(numbers, statuses), at
+    return SubmitAnswers(numbers, statuses, starts, bytes(buffer[begin:at])), at
 
 
 def _plain(buffer: bytes | bytearray, at: int, length: int) -> int:
     """Count the PDUs from `at` on that begin and end alike, and whose message_id is one."""
     following = buffer[at + length : at + length + _ID_AND_LENGTH]
     is_run = following == buffer[at : at + _ID_AND_LENGTH]
-    count = (len(buffer) - at) // length if is_run else min(1, (len(buffer) - at) // length)
+    count = min(RUN_ANSWERS_MAX if is_run else 1, (len(buffer) - at) // length)
     end = at + count * length
     if is_run:
         for column in range(at, at + _ID_AND_LENGTH):

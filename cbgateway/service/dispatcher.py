@@ -20,7 +20,7 @@ from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY
-from cbgateway.service.outbox import Answers, Leased, Outbox, Stream
+from cbgateway.service.outbox import RANK_MAX, Answers, Leased, Outbox, Stream
 from cbgateway.service.pacing import Pacer
 from cbgateway.service.steady import SteadyClock
 
@@ -29,8 +29,6 @@ BATCH_MAX = 16
 URGENT_MAX = 16
 """As many again of those that wait for nothing."""
 URGENT_RANK = 0
-RANK_MAX = 1_000
-"""Beyond every rank that a profile may have."""
 POLL_INTERVAL_S = 0.05
 """How often the store is asked whether another process has committed something."""
 DRAIN_TIMEOUT_S = 15
@@ -249,9 +247,7 @@ class _Peer:
 
         def step(tx: Transaction) -> Stream | None:
             now, jitter = self._clock.now(), self._random()
-            if self._outbox.next_window(
-                tx, stream, answers, size=size, now=now, jitter=jitter
-            ):
+            if self._outbox.next_window(tx, stream, answers, size=size, now=now, jitter=jitter):
                 return stream
             if not may_go_on:
                 return None

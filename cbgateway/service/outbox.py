@@ -35,6 +35,8 @@ from cbgateway.service.sendable import check_authority, check_sendable, is_lapse
 
 RETRY_DELAY_MAX_S = 60
 """Longest pause before an order is tried again; it is tried until it expires."""
+RANK_MAX = 1_000
+"""Beyond every rank that a profile may have."""
 RETIRED = {BulletinState.SUPERSEDED, BulletinState.WITHDRAWN}
 
 
@@ -301,10 +303,13 @@ class Outbox:
             None when something else comes first, or nothing more is due.
         """
         lineage = after.leased.delivery.lineage
-        due = tx.due(lineage.peer_id, at=now, limit=1, with_sms=True, rank_max=_RANK_MAX)
+        due = tx.due(lineage.peer_id, at=now, limit=1, with_sms=True, rank_max=RANK_MAX)
         if not due or due[0].lineage != lineage:
             return None
-        leased = self._lease_one(tx, due[0], now)
+        record = _record(tx, due[0])
+        if self._has_lapsed(tx, record, now):
+            return None  # the next lease sees to it
+        leased = self._lease_one(tx, record, due[0], now)
         if leased is None or not isinstance(leased.order, Submit):
             return None
         stream = self.open_stream(leased, leased.order)
@@ -498,7 +503,6 @@ class Outbox:
         return now + timedelta(seconds=delay_s * (1 + jitter) / 2)
 
 
-_RANK_MAX = 1_000  # beyond every rank that a profile may have
 _NO_ORDER: Any = None  # recovery settles chunks without reading what they say
 
 

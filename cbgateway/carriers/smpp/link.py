@@ -21,7 +21,6 @@ from cbgateway.carriers.smpp.orders import (
     submit_template,
 )
 from cbgateway.carriers.smpp.session import (
-    BIND_REFUSED,
     Answered,
     Bound,
     Closed,
@@ -198,8 +197,8 @@ class SmppLink:
             case Settled(token=Slice() as sent):
                 self._on_settled(event, sent)
             case Late(token=Slice() as sent):
-                number, outcome = sent.submission.late(sent, event)
-                self._log.bind(recipient=number, outcome=outcome.name).info("answered late")
+                bulletin = sent.submission.bulletin_id
+                self._log.bind(bulletin=bulletin, outcome=event.outcome.name).debug("answered late")
             case Congestion(level=level):
                 self._pacer.congested(level, now=asyncio.get_running_loop().time())
             case Closed(reason=reason):
@@ -241,8 +240,7 @@ class SmppLink:
         """Log a problem once, not at every attempt."""
         if problem != self._last_problem:
             self._last_problem = problem
-            level = "ERROR" if problem.startswith(BIND_REFUSED) else "WARNING"
-            self._log.log(level, "link down: {}", problem)
+            self._log.warning("link down: {}", problem)
 
     def _bound(self) -> tuple[SmppSession, Pump]:
         """Give the session that requests can be made on.
@@ -281,7 +279,7 @@ class SmppLink:
         """Send to every recipient, as fast as the message centre takes it."""
         template = submit_template(order, self._rules, seal=seal)
         loop = asyncio.get_running_loop()
-        submission = Submission(order.recipients, now=loop.time())
+        submission = Submission(order, now=loop.time())
         if template.parts > self._requests_max:
             await self._submit_by_parts(submission, order, seal)
         while submission.waiting or submission.in_flight:

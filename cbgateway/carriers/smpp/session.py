@@ -21,7 +21,6 @@ from cbgateway.profiles.models import SmppProfile
 
 PDU_TIMEOUT_S = 10.0
 """A PDU has to end so long after its beginning: a length that lies, or a drip, holds up no more."""
-BIND_REFUSED = "the bind was refused"
 STRAY_ANSWERS_MAX = 3
 """Answers to nothing before the session ends."""
 
@@ -339,8 +338,7 @@ class SmppSession:
             number = numbers[at]
             batch = None if self.state is State.BINDING else self._batches.find(number)
             if batch is None:
-                answer = smpp.Pdu(smpp.SubmitSmResp(), number, statuses[at])
-                events += self._on_response(answer, now=self._heard_at)
+                events += self._on_response(answers.pdu(at), now=self._heard_at)
                 at += 1
                 continue
             limit = batch.first + len(batch)
@@ -354,7 +352,7 @@ class SmppSession:
     def _on_bind_response(self, pdu: smpp.Pdu, *, now: float) -> list[object]:
         body = pdu.body
         if pdu.command_status != smpp.Status.ESME_ROK:
-            return self._close(f"{BIND_REFUSED}: {smpp.status_name(pdu.command_status)}")
+            return self._close(f"the bind was refused: {smpp.status_name(pdu.command_status)}")
         if not isinstance(
             body, smpp.BindTransmitterResp | smpp.BindReceiverResp | smpp.BindTransceiverResp
         ):
@@ -382,6 +380,8 @@ class SmppSession:
         batch = self._batches.find(number)
         if batch is not None:
             return [*self._batches.give_up(batch, number - batch.first)]
+        if self._batches.find_over(number) is not None:
+            return []
         return self._on_stray()
 
     def _on_stray(self) -> list[object]:

@@ -4,9 +4,9 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from cbgateway.carriers.smpp.batch import THROTTLING, Late, Settled
+from cbgateway.carriers.smpp.batch import THROTTLING, Settled
 from cbgateway.codec.smpp import status_name
-from cbgateway.domain.orders import SubmitReport
+from cbgateway.domain.orders import Submit, SubmitReport
 from cbgateway.domain.outcomes import Outcome
 
 PATIENCE_S = 3.0
@@ -36,17 +36,19 @@ class Submission:
     not taken. Any other refusal that may pass ends the order, with the rest unsent.
 
     Attributes:
+        bulletin_id: of the order.
         recipients: of the order.
         in_flight: messages that were sent and not answered.
         has_sent: whether anything has left.
     """
 
-    def __init__(self, recipients: Sequence[str], *, now: float) -> None:
+    def __init__(self, order: Submit, *, now: float) -> None:
         """Begin with nobody sent to."""
-        self.recipients = recipients
+        self.bulletin_id = order.bulletin_id
+        self.recipients = order.recipients
         self.in_flight = 0
         self.has_sent = False
-        self._outcomes = bytearray([Outcome.UNSENT]) * len(recipients)
+        self._outcomes = bytearray([Outcome.UNSENT]) * len(self.recipients)
         self._refusals: dict[int, int] = {}
         self._next = 0
         self._again: deque[int] = deque()
@@ -106,10 +108,6 @@ class Submission:
             self._refusals[index] = status
         if outcome is Outcome.UNSENT:
             self.stop()
-
-    def late(self, slice_: Slice, late: Late) -> tuple[str, Outcome]:
-        """Say which subscriber was answered for after all, and how."""
-        return self.recipients[slice_.indexes[late.index]], late.outcome
 
     def report(self) -> SubmitReport:
         """Say what became of every recipient."""

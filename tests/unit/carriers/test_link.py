@@ -361,7 +361,7 @@ def test_centre_that_is_not_there_is_tried_again(
         monkeypatch.setattr(asyncio, "sleep", time.sleep)
         await run_until(make(port), time.done)
 
-        async def time_out(*_: Any) -> None:
+        async def time_out(*_: Any, **_named: Any) -> None:
             raise TimeoutError
 
         loop = asyncio.get_running_loop()

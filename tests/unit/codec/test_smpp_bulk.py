@@ -125,13 +125,14 @@ OTHERS = st.binary(max_size=40) | st.builds(
 
 
 def plainly(items: list[Any]) -> list[Any]:
-    """Write items so that both framers' can be compared: answers by number and status."""
+    """Write items so that both framers' can be compared."""
     found: list[Any] = []
     for item in items:
         if isinstance(item, smpp_bulk.SubmitAnswers):
-            found += zip(item.numbers, item.statuses, strict=True)
-        elif isinstance(item, smpp.Pdu) and isinstance(item.body, smpp.SubmitSmResp):
-            found.append((item.sequence_number, item.command_status))
+            pdus = [item.pdu(index) for index in range(len(item.numbers))]
+            assert list(item.numbers) == [pdu.sequence_number for pdu in pdus]
+            assert list(item.statuses) == [pdu.command_status for pdu in pdus]
+            found += pdus
         elif isinstance(item, smpp.Unparsed):
             error = item.error
             found.append((item.header, str(error), error.command_status, error.framing_lost))

@@ -100,7 +100,7 @@ FAULTS = [
     (CARRIER, change('version = "5.0"', 'version = "3.4"'), "smpp.version", "5.0"),
     (
         CARRIER,
-        change("reconnect_delay_min_s = 2", "reconnect_delay_min_s = 61"),
+        change("reconnect_delay_min_s = 1", "reconnect_delay_min_s = 61"),
         "smpp.reconnect_delay_min_s",
         "longer",
     ),
