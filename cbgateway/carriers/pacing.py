@@ -107,11 +107,6 @@ class Pacer:
             count = max(FLIGHT_MIN, int(self.rate_per_s * WINDOW_S))
         return min(self._window_max, count)
 
-    @property
-    def is_holding(self) -> bool:
-        """Tell whether the centre takes nothing more for now."""
-        return self._held_at is not None
-
     def allowance(self, *, in_flight: int, now: float) -> tuple[int, float | None]:
         """Say how many may leave now, and else in how many seconds to ask again.
 
