@@ -51,8 +51,9 @@ UNBIND_TIMEOUT_S = 0.5
 """How long a goodbye is waited for; a process whose disk failed is gone within a second."""
 SLICE_REQUESTS_MAX = 512
 """Requests that are written together; answers are read before the next ones are."""
-URGENT_SLOTS = 2
-"""Places in the window, beyond the carrier's, that only what waits for nothing may take."""
+URGENT_SLOTS = 16
+"""Places in the window, beyond the carrier's, that only what waits for nothing may take: as many as
+the dispatcher has under way at once, so that none waits for the answer to another."""
 
 
 @dataclass(frozen=True, slots=True)
