@@ -165,22 +165,22 @@ class _Peer:
                     return
                 self.wake.clear()
                 leased = await self._lease()
-                for one in leased:
+                for one in leased or ():
                     task = group.create_task(self._deliver(one, stop))
                     self._tasks.add(task)
                     task.add_done_callback(self._done)
-                if not leased:
+                if leased is None:
                     await _first(self.wake.wait(), stop.wait())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self.wake.set()
 
-    async def _lease(self) -> list[Leased]:
+    async def _lease(self) -> list[Leased] | None:
         room = (1 if self.is_on_probation else BATCH_MAX) - len(self._tasks)
         limit = room if room > 0 else URGENT_MAX + room
         if limit <= 0:
-            return []
+            return None
         with_sms = room > 0 and not self._is_streaming
         leased = await self._store.run(
             lambda tx: self._outbox.lease(
@@ -194,7 +194,7 @@ class _Peer:
         )
         if leased:
             failpoints.passing("intent.committed")
-        if any(isinstance(one.order, Submit) for one in leased):
+        if any(isinstance(one.order, Submit) for one in leased or ()):
             self._is_streaming = True
         return leased
 

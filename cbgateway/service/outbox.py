@@ -107,12 +107,18 @@ class Outbox:
         limit: int,
         with_sms: bool,
         rank_max: int,
-    ) -> list[Leased]:
-        """Commit to sending what is due; what may not be sent any more ends here."""
+    ) -> list[Leased] | None:
+        """Commit to sending what is due; what may not be sent any more ends here.
+
+        Returns:
+            What leaves now: nothing, when all that was looked at ended here and more may be due;
+            None when nothing is due.
+        """
         leased: list[Leased] = []
         lineages: set[Lineage] = set()
         lapsed: set[str] = set()
-        for delivery in tx.due(peer_id, at=now, limit=limit, with_sms=with_sms, rank_max=rank_max):
+        due = tx.due(peer_id, at=now, limit=limit, with_sms=with_sms, rank_max=rank_max)
+        for delivery in due:
             is_sms = delivery.lineage.channel is Channel.SMS
             if delivery.lineage in lineages or (is_sms and not with_sms):
                 continue
@@ -128,7 +134,7 @@ class Outbox:
                 leased.append(one)
                 lineages.add(delivery.lineage)
                 with_sms = with_sms and not is_sms
-        return leased
+        return leased if due else None
 
     def _lease_one(
         self, tx: Transaction, record: BulletinRecord, delivery: Delivery, now: datetime

@@ -60,6 +60,13 @@ class Desk:
 
     def lease(self, *, with_sms: bool = True, rank_max: int = 99, limit: int = 16) -> list[Leased]:
         """Take what is due."""
+        taken = self.look(with_sms=with_sms, rank_max=rank_max, limit=limit)
+        return [] if taken is None else taken
+
+    def look(
+        self, *, with_sms: bool = True, rank_max: int = 99, limit: int = 16
+    ) -> list[Leased] | None:
+        """Take what is due, or hear that nothing is."""
         with self.office.gateway.store.transaction() as tx:
             return self.outbox.lease(
                 tx,
@@ -592,6 +599,19 @@ def test_refused_stop_leaves_it_on_air(office: Any) -> None:
 
     assert desk.states("inc-1/2") == {DeliveryState.REFUSED}
     assert {row.bulletin_id for row in desk.rows() if row.is_on_air} == {"inc-1/1"}
+
+
+def test_what_ended_at_a_look_is_told_from_nothing_due(office: Any) -> None:
+    """One who asks for one order at a time learns that more may be due behind what ended."""
+    desk = Desk(office)
+    office.issue(office.document())
+    office.issue(office.later("withdrawal"))
+
+    looks = [desk.look(limit=1) for _ in desk.rows("inc-1/2")]
+
+    assert looks == [[]] * len(looks)
+    assert looks
+    assert desk.look(limit=1) is None
 
 
 def test_stop_of_what_never_left_is_cancelled(office: Any) -> None:
