@@ -4,7 +4,6 @@ import asyncio
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -30,7 +29,8 @@ from cbgateway.domain.errors import (
     UnknownNameError,
 )
 from cbgateway.domain.incident import IncidentState
-from cbgateway.domain.ports import CarrierLink, Clock
+from cbgateway.domain.ports import CarrierLink, Clock, Store
+from cbgateway.front import serving_http
 from cbgateway.history import History
 from cbgateway.home import (
     ballast_of,
@@ -321,11 +321,15 @@ class Gateway:
             tx.bump("clock")
             tx.record(Event(self.clock.now(), "clock", "confirmed", GATEWAY, {}))
 
-    def status(self) -> dict[str, Any]:
-        """Say how the gateway stands, ready for JSON."""
+    def status(self, store: Store | None = None) -> dict[str, Any]:
+        """Say how the gateway stands, ready for JSON.
+
+        Args:
+            store: reads through another connection than this gateway's own.
+        """
         witnessed = self.history.witnessed()
-        with self.store.read() as tx:
-            states = Counter(record.state.value for record in tx.bulletins())
+        with (store or self.store).read() as tx:
+            states = {state.value: count for state, count in tx.count_bulletins().items()}
             deliveries: dict[str, dict[str, int]] = {}
             for (peer_id, state), count in tx.count_open().items():
                 deliveries.setdefault(peer_id, {})[state.value] = count
@@ -334,7 +338,7 @@ class Gateway:
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
             "is_served": is_served(self.settings),
-            "bulletins": dict(states),
+            "bulletins": states,
             "open_deliveries": {code: deliveries.get(code, {}) for code in self.settings.carriers},
             "audit": {
                 "origin": self.history.origin,
@@ -370,7 +374,8 @@ class Gateway:
             )
             witnessing = asyncio.create_task(self._witness())
             try:
-                await dispatcher.run(stop, on_ready)
+                async with serving_http(self.desk, self.status, stop, on_ready) as ready:
+                    await dispatcher.run(stop, ready)
             finally:
                 witnessing.cancel()
                 await asyncio.gather(witnessing, return_exceptions=True)

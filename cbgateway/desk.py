@@ -7,7 +7,7 @@ both are the same. What is returned from here is committed.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from cbgateway.domain.bulletin import BulletinKind, BulletinState
 from cbgateway.domain.delivery import BulletinRecord
@@ -17,6 +17,7 @@ from cbgateway.home import ballast_of
 from cbgateway.keyring import Keyring
 from cbgateway.service import approval, intake, proposals
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.writes import Write
 from cbgateway.settings import Settings
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
@@ -24,19 +25,6 @@ from cbgateway.storage.sqlite import SqliteStore
 T = TypeVar("T")
 
 FULL = "the disk is full; only withdrawals, corrections and the highest class go on"
-
-
-@dataclass(frozen=True, slots=True)
-class Write(Generic[T]):
-    """A piece of work for one transaction.
-
-    Attributes:
-        work: does it; an error undoes all of it.
-        is_urgent: goes on even when the disk is full.
-    """
-
-    work: Callable[[Transaction], T]
-    is_urgent: bool
 
 
 @dataclass(frozen=True, slots=True)
