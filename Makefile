@@ -9,7 +9,7 @@ PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm planted campaign-kill campaign-power \
-	campaign-uml fuzz check demo states bench bench-core lock peers clean
+	campaign-uml fuzz check demo states openapi schemathesis bench-http bench bench-core lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -78,7 +78,10 @@ campaign-uml: setup ## cut the power of a whole machine (User-mode Linux, root):
 fuzz: setup ## feed every decoder N bad inputs: N=1000000 FUZZ_OPTIONS="--engine atheris"
 	$(BIN)/python -m tests.fuzz.run --inputs $(N) $(FUZZ_OPTIONS)
 
-check: lint test integration campaigns ## everything that a change must pass
+schemathesis: setup ## ask everything of the OpenAPI document for half a minute; no 5xx
+	$(BIN)/python -m tests.schemathesis.run
+
+check: lint test integration campaigns schemathesis ## everything that a change must pass
 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
 	$(BIN)/cbgateway demo
@@ -86,11 +89,17 @@ demo: setup ## replay the outage of 25 October 2021 against three simulated carr
 states: setup ## draw docs/states.md from the transition tables
 	$(BIN)/python tests/house/states.py
 
+openapi: setup ## write docs/openapi.json from the routes
+	$(BIN)/cbgateway api openapi >docs/openapi.json
+
 bench: setup ## measure, side by side with a peer
 	$(BIN)/python benchmarks/run.py
 
 bench-core: setup ## measure the durable core: acceptance, start-up, a million recipients
 	$(BIN)/python benchmarks/core.py
+
+bench-http: setup ## measure intake over HTTP beside a bare server
+	$(BIN)/python benchmarks/bench_http.py
 
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \

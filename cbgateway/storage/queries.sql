@@ -55,6 +55,10 @@ FROM incident WHERE incident_id = :incident_id;
 -- name: incidents
 SELECT incident_id, carrier, services, started_ms, state FROM incident ORDER BY started_ms;
 
+-- name: incidents_after
+SELECT incident_id, carrier, services, started_ms, state
+FROM incident WHERE incident_id > :after ORDER BY incident_id LIMIT :limit;
+
 -- name: set_incident_state
 UPDATE incident SET state = :state WHERE incident_id = :incident_id;
 
@@ -315,3 +319,39 @@ SELECT * FROM publication WHERE sender = :sender AND identifier = :identifier;
 SELECT * FROM publication
 WHERE bulletin_id = :bulletin_id AND (:content_hash IS NULL OR content_hash = :content_hash)
 ORDER BY sent_ms;
+
+-- name: count_bulletins
+SELECT state, count(*) AS count FROM bulletin GROUP BY state;
+
+-- name: answer
+SELECT digest, status, body FROM answer WHERE holder = :holder AND name = :name;
+
+-- name: put_answer
+INSERT INTO answer (holder, name, digest, status, body, until_ms)
+VALUES (:holder, :name, :digest, :status, :body, :until_ms);
+
+-- name: forget_answers
+-- A few at a time, so that no request waits for the leavings of a thousand others.
+DELETE FROM answer WHERE (holder, name) IN
+  (SELECT holder, name FROM answer WHERE until_ms < :at_ms ORDER BY until_ms LIMIT :limit);
+
+-- name: raise_counter
+INSERT INTO counter (name, value) VALUES (:name, :value)
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value);
+
+-- name: alarm
+SELECT * FROM alarm WHERE sender = :sender AND alarm_id = :alarm_id;
+
+-- name: put_alarm
+INSERT INTO alarm (sender, alarm_id, incident_id, cause, region, is_cleared, raised_ms)
+VALUES (:sender, :alarm_id, :incident_id, :cause, :region, :is_cleared, :raised_ms)
+ON CONFLICT (sender, alarm_id) DO UPDATE SET is_cleared = excluded.is_cleared;
+
+-- name: incident_of_cause
+-- The newest incident that the same sender's alarms of the same cause belong to.
+SELECT incident_id FROM alarm WHERE sender = :sender AND cause = :cause
+ORDER BY raised_ms DESC LIMIT 1;
+
+-- name: count_alarms
+SELECT count(*) AS count, coalesce(sum(is_cleared), 0) AS cleared
+FROM alarm WHERE incident_id = :incident_id;

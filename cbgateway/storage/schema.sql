@@ -171,6 +171,33 @@ CREATE INDEX delivery_on_air ON delivery (peer_id, incident_id, region, message_
 CREATE INDEX delivery_by_bulletin ON delivery (bulletin_id);
 CREATE INDEX delivery_by_incident ON delivery (incident_id, number);
 
+-- What a machine's request was answered, so that the same request again does nothing again.
+-- `name` is a nonce of its signature or a key that it chose; the digest tells requests apart.
+CREATE TABLE answer (
+  holder   TEXT NOT NULL,        -- who asked
+  name     TEXT NOT NULL,
+  digest   TEXT NOT NULL,
+  status   INTEGER NOT NULL,
+  body     TEXT NOT NULL,
+  until_ms INTEGER NOT NULL,     -- after this the row goes
+  PRIMARY KEY (holder, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answer_ends ON answer (until_ms);
+
+-- Alarms of network monitoring, and the incident that each is taken for a part of.
+CREATE TABLE alarm (
+  sender      TEXT NOT NULL,
+  alarm_id    TEXT NOT NULL,
+  incident_id TEXT NOT NULL REFERENCES incident,
+  cause       TEXT NOT NULL,
+  region      TEXT NOT NULL,     -- empty: the incident's own
+  is_cleared  INTEGER NOT NULL,
+  raised_ms   INTEGER NOT NULL,
+  PRIMARY KEY (sender, alarm_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alarm_by_incident ON alarm (incident_id, is_cleared);
+CREATE INDEX alarm_by_cause ON alarm (sender, cause, raised_ms);
+
 -- The audit log: a leaf for every fact, written with it, and the complete subtrees above.
 CREATE TABLE audit (
   leaf_index INTEGER PRIMARY KEY,

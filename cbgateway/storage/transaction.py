@@ -13,6 +13,8 @@ import apsw
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinState
 from cbgateway.domain.delivery import (
+    AlarmRecord,
+    Answer,
     BulletinRecord,
     Channel,
     Decision,
@@ -143,6 +145,10 @@ class SqliteTransaction:
 
     def incidents(self) -> tuple[Incident, ...]:
         return tuple(map(incident_of, self._rows("incidents")))
+
+    def incidents_after(self, incident_id: str, *, limit: int) -> tuple[Incident, ...]:
+        rows = self._rows("incidents_after", after=incident_id, limit=limit)
+        return tuple(map(incident_of, rows))
 
     def set_incident_state(self, incident_id: str, state: IncidentState) -> None:
         incident = self.incident(incident_id)
@@ -510,6 +516,72 @@ class SqliteTransaction:
         )
         name = _first(row["peer_reference"] for row in rows if row["peer_reference"])
         return Handle(name=name or "", alias=delivery.alias, may_be_on_air=bool(rows))
+
+    def count_bulletins(self) -> dict[BulletinState, int]:
+        return {BulletinState(row["state"]): row["count"] for row in self._rows("count_bulletins")}
+
+    # Answers
+
+    def answer(self, holder: str, name: str) -> Answer | None:
+        rows = self._rows("answer", holder=holder, name=name)
+        return _first(Answer(row["digest"], row["status"], row["body"]) for row in rows)
+
+    def put_answer(self, holder: str, name: str, answer: Answer, *, until: datetime) -> None:
+        self._run(
+            "put_answer",
+            holder=holder,
+            name=name,
+            digest=answer.digest,
+            status=answer.status,
+            body=answer.body,
+            until_ms=milliseconds(until),
+        )
+
+    def forget_answers(self, *, at: datetime, limit: int) -> None:
+        self._run("forget_answers", at_ms=milliseconds(at), limit=limit)
+        if self._connection.changes():
+            self._run("raise_counter", name="answers", value=milliseconds(at))
+
+    def answers_forgotten_at(self) -> datetime | None:
+        at_ms = self.count("answers")
+        return moment(at_ms) if at_ms else None
+
+    # Alarms
+
+    def alarm(self, sender: str, alarm_id: str) -> AlarmRecord | None:
+        rows = self._rows("alarm", sender=sender, alarm_id=alarm_id)
+        return _first(
+            AlarmRecord(
+                sender=row["sender"],
+                alarm_id=row["alarm_id"],
+                incident_id=row["incident_id"],
+                cause=row["cause"],
+                region=row["region"],
+                is_cleared=bool(row["is_cleared"]),
+                raised_at=moment(row["raised_ms"]),
+            )
+            for row in rows
+        )
+
+    def put_alarm(self, alarm: AlarmRecord) -> None:
+        self._run(
+            "put_alarm",
+            sender=alarm.sender,
+            alarm_id=alarm.alarm_id,
+            incident_id=alarm.incident_id,
+            cause=alarm.cause,
+            region=alarm.region,
+            is_cleared=alarm.is_cleared,
+            raised_ms=milliseconds(alarm.raised_at),
+        )
+
+    def incident_of_cause(self, sender: str, cause: str) -> Incident | None:
+        rows = self._rows("incident_of_cause", sender=sender, cause=cause)
+        return _first(filter(None, (self.incident(row["incident_id"]) for row in rows)))
+
+    def count_alarms(self, incident_id: str) -> tuple[int, int]:
+        (row,) = self._rows("count_alarms", incident_id=incident_id)
+        return row["count"], row["cleared"]
 
     # History
 
