@@ -29,7 +29,7 @@ from cbgateway.domain.errors import (
     UnknownNameError,
 )
 from cbgateway.domain.incident import IncidentState
-from cbgateway.domain.ports import CarrierLink, Clock, Store
+from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
 from cbgateway.front import serving_http
 from cbgateway.history import History
 from cbgateway.home import (
