@@ -30,7 +30,7 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.domain.incident import IncidentState
 from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
-from cbgateway.front import serving_http
+from cbgateway.front import serving_http, serving_mqtt
 from cbgateway.history import History
 from cbgateway.home import (
     ballast_of,
@@ -463,7 +463,10 @@ class Gateway:
             )
             witnessing = asyncio.create_task(self._witness())
             try:
-                async with serving_http(self.desk, self.status, stop, on_ready) as ready:
+                async with (
+                    serving_http(self.desk, self.status, stop, on_ready) as ready,
+                    serving_mqtt(self.desk, stop),
+                ):
                     await dispatcher.run(stop, ready)
             finally:
                 witnessing.cancel()
