@@ -12,10 +12,11 @@ from typing import Any
 
 from cbgateway.domain.bulletin import BulletinKind, BulletinState
 from cbgateway.domain.delivery import BulletinRecord
+from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Transaction
 from cbgateway.interfaces.mqtt.topics import Topics
 from cbgateway.service.deployment import Deployment
-from cbgateway.service.proposals import proposed_state
+from cbgateway.service.proposals import CLOSED, proposed_state
 
 BATCH_MAX = 256  # leaves read at once; the rest follows in the next look
 PUBLIC = {BulletinState.APPROVED, BulletinState.LIVE}
@@ -102,20 +103,8 @@ class Board:
         if incident is None:
             return
         records = tx.bulletins(incident_id)
-        proposed = proposed_state(tx, incident)
         yield self._state(
-            self.topics.state("incident", incident_id),
-            _octets(
-                {
-                    "incident": incident_id,
-                    "carrier": incident.carrier,
-                    "services": [service.value for service in incident.services],
-                    "started_at": incident.started_at.isoformat(),
-                    "state": incident.state.value,
-                    "proposed_state": None if proposed is None else proposed.value,
-                    "bulletins": {one.bulletin.bulletin_id: one.state.value for one in records},
-                }
-            ),
+            self.topics.state("incident", incident_id), _incident_state(tx, incident, records)
         )
         public = max(
             (one for one in records if one.state in PUBLIC),
@@ -160,6 +149,26 @@ class Board:
 def gateway_state(*, is_online: bool, mode: str, gateway: str) -> bytes:
     """Give what `state/gateway` says; the broker says that it is not online when we cannot."""
     return _octets({"gateway": gateway, "mode": mode, "is_online": is_online})
+
+
+def _incident_state(
+    tx: Transaction, incident: Incident, records: tuple[BulletinRecord, ...]
+) -> bytes:
+    """Give how far an outage has got; nothing once it is over, so that the broker forgets it."""
+    if incident.state in CLOSED:
+        return b""
+    proposed = proposed_state(tx, incident)
+    return _octets(
+        {
+            "incident": incident.incident_id,
+            "carrier": incident.carrier,
+            "services": [service.value for service in incident.services],
+            "started_at": incident.started_at.isoformat(),
+            "state": incident.state.value,
+            "proposed_state": None if proposed is None else proposed.value,
+            "bulletins": {one.bulletin.bulletin_id: one.state.value for one in records},
+        }
+    )
 
 
 def _public_bulletin(record: BulletinRecord) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -36,6 +36,7 @@ class Bench:
     address: BrokerAddress
     client: aiomqtt.Client
     count: int = 0
+    heard: list[aiomqtt.Message] = field(default_factory=list)
 
     def command(self, document: dict[str, Any], *, by: str = "alice", **changes: Any) -> bytes:
         """Give a sound command, changed as asked."""
@@ -68,11 +69,15 @@ class Bench:
         return receipt
 
     async def next(self, wanted: Callable[[aiomqtt.Message], bool]) -> aiomqtt.Message:
-        """Wait for a message."""
+        """Give the first message that is wanted and was not given yet; wait for it."""
+        for at, message in enumerate(self.heard):
+            if wanted(message):
+                return self.heard.pop(at)
         async with asyncio.timeout(WAIT_S):
             async for message in self.client.messages:
                 if wanted(message):
                     return message
+                self.heard.append(message)
         raise AssertionError
 
     async def hears(self, rest: str, wanted: Callable[[Any], bool]) -> Any:
