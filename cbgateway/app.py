@@ -374,8 +374,8 @@ class Gateway:
             )
             witnessing = asyncio.create_task(self._witness())
             try:
-                async with serving_http(self.desk, self.status, stop, on_ready) as ready:
-                    await dispatcher.run(stop, ready)
+                async with serving_http(self.desk, self.status, stop, on_ready) as front:
+                    await dispatcher.run(stop, front.ready)
             finally:
                 witnessing.cancel()
                 await asyncio.gather(witnessing, return_exceptions=True)

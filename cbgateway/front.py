@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loguru import logger
@@ -18,13 +18,26 @@ from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The front as those inside see it.
+
+    Attributes:
+        ready: to be called once work begins.
+        address: where HTTP is served; None when it is not.
+    """
+
+    ready: Callable[[], None]
+    address: str | None
+
+
 @asynccontextmanager
 async def serving_http(
     desk: Desk,
     facts: Callable[[Store], Mapping[str, Any]],
     stop: asyncio.Event,
     on_ready: Callable[[], None] | None,
-) -> AsyncIterator[Callable[[], None]]:
+) -> AsyncIterator[Front]:
     """Serve HTTP beside what is done inside, when the settings ask for it.
 
     Reads have connections of their own, so that none waits for the dispatcher and none holds it
@@ -37,7 +50,7 @@ async def serving_http(
         on_ready: called once work begins.
 
     Yields:
-        What is to be called once work begins.
+        What whoever serves needs of it.
 
     Raises:
         ConfigurationError: the port, or the certificate, cannot be used.
@@ -52,7 +65,7 @@ async def serving_http(
             on_ready()
 
     if http is None:
-        yield ready
+        yield Front(ready, None)
         return
     listening = listen(
         http.host, http.port, certificate=http.certificate, private_key=http.private_key
@@ -88,7 +101,7 @@ async def serving_http(
         serving.add_done_callback(lambda _: stop.set())
         logger.bind(address=listening.address).info("http listens")
         try:
-            yield ready
+            yield Front(ready, listening.address)
         finally:
             stop.set()
             await serving
