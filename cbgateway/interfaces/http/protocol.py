@@ -8,7 +8,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from cbgateway.interfaces.http.limits import CONNECTIONS_MAX, HEAD_OCTETS_MAX, HEAD_TIMEOUT_S
 from cbgateway.interfaces.http.problems import HEAD_TOO_LONG, HttpError, octets_of, problem_of
 
-REASONS = {400: b"Bad Request", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
+REASONS = {
+    400: b"Bad Request",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
 
 
 class LimitedProtocol(H11Protocol):

@@ -100,7 +100,16 @@ class Signed:
         wanted = wanted_etags(self.request, "if-match") if bulletin_id else None
         write = write if wanted is None else _only_if(write, bulletin_id, wanted)
         what = f"{self.request.method} {self.request.url.path}?{self.request.url.query}"
-        whole = once(write, self.caller, render, what=what, body=self.body, key=key, now=now)
+        whole = once(
+            write,
+            self.caller,
+            render,
+            what=what,
+            body=self.body,
+            key=key,
+            now=now,
+            is_tidying=self.backend.counters.is_tidying(),
+        )
         return await self.backend.intake.commit_together(whole)
 
     async def _burn(self, error: GatewayError | HttpError) -> None:

@@ -1,4 +1,4 @@
-"""Signed requests: RFC 9421's own vector, another implementation, and everything that is refused."""
+"""Signed requests: RFC 9421's own vector, another implementation, and all that is refused."""
 
 import base64
 from dataclasses import replace
