@@ -378,6 +378,15 @@ def test_28_approve_after_edit(front: Front) -> None:
     check(front, ask, 409, "stale", "look at its plan again")
 
 
+def test_28_approval_of_no_time(front: Front) -> None:
+    """A time that looks like one and is in no calendar."""
+    bulletin_id = front.submit(front.office.document()).json()["bulletin"]
+    decision = front.decision(bulletin_id) | {"at": "0000-00-00T00:00:00.000+00:00"}
+    path = f"/v1/bulletins/{bulletin_id}:approve"
+    ask = lambda: front.ask("POST", path, decision, by="bob")  # noqa: E731
+    check(front, ask, 422, "input-invalid", "at: ")
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "name"),
     [

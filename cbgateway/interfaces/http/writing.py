@@ -244,7 +244,7 @@ async def approve(request: Request, backend: BackendNow, incident: str, number: 
     asked = await signed(request, backend)
     bulletin_id = f"{incident}/{number}"
     decision = _decision(asked.body, documents.ApprovalDocument, bulletin_id)
-    approval = Approval(datetime.fromisoformat(decision.at), decision.confirmation, asked.signature)
+    approval = Approval(_moment(decision.at), decision.confirmation, asked.signature)
     return await asked.commit(
         lambda: backend.approving(bulletin_id, decision.plan, approval),
         _accepted,
@@ -336,6 +336,14 @@ def _decision(body: bytes, kind: type[Decision], bulletin_id: str) -> Decision:
         msg = "bulletin: the document is about another bulletin than the address"
         raise InputError(msg)
     return decision
+
+
+def _moment(at: str) -> datetime:
+    try:
+        return datetime.fromisoformat(at)
+    except ValueError as error:
+        msg = f"at: {error}"
+        raise InputError(msg) from error
 
 
 def _only_if(write: Write[T], bulletin_id: str, wanted: frozenset[str]) -> Write[T]:
