@@ -11,7 +11,6 @@ from loguru import logger
 from cbgateway.desk import Desk
 from cbgateway.domain.ports import Store
 from cbgateway.interfaces.http.backend import Backend
-from cbgateway.interfaces.http.server import Listening, listen, serve
 from cbgateway.interfaces.http.tokens import Tokens
 from cbgateway.settings import HttpSettings, is_loopback
 from cbgateway.storage.marks import Marks
@@ -67,6 +66,9 @@ async def serving_http(
     if http is None:
         yield Front(ready, None)
         return
+    # half a second that no command takes but one that serves HTTP
+    from cbgateway.interfaces.http.server import listen, serve  # noqa: PLC0415
+
     listening = listen(
         http.host, http.port, certificate=http.certificate, private_key=http.private_key
     )
@@ -83,7 +85,7 @@ async def serving_http(
         backend = Backend(
             deployment=desk.deployment,
             clock=desk.clock,
-            names=_names(http, listening),
+            names=_names(http, listening.address),
             intake=inside,
             lookup=lookup,
             reading=reading,
@@ -107,9 +109,9 @@ async def serving_http(
             await serving
 
 
-def _names(http: HttpSettings, listening: Listening) -> frozenset[str]:
+def _names(http: HttpSettings, address: str) -> frozenset[str]:
     """Give what signed requests may call this server by."""
-    names = {listening.address, *(name.lower() for name in http.names)}
+    names = {address, *(name.lower() for name in http.names)}
     if is_loopback(http.host):
-        names.add(f"localhost:{listening.address.rpartition(':')[2]}")
+        names.add(f"localhost:{address.rpartition(':')[2]}")
     return frozenset(names)

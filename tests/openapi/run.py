@@ -188,7 +188,9 @@ def main() -> int:
             office.submit(office.later("progress"))
             with serving(office) as front:
                 told = ask_everything(front, seconds=arguments.seconds, start=arguments.seed)
-    print(json.dumps({"requests": told.statuses.total(), "by": dict(told.statuses)}, sort_keys=True))
+    print(
+        json.dumps({"requests": told.statuses.total(), "by": dict(told.statuses)}, sort_keys=True)
+    )
     for problem in told.problems:
         print(problem)
     return 1 if told.problems else 0
