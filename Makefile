@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration campaigns storm planted campaign-kill campaign-power \
+.PHONY: help setup fmt lint test integration campaigns storm planted campaign-kill campaign-kill-http campaign-power \
 	campaign-uml fuzz check demo states openapi schemathesis bench-http bench bench-core lock peers clean
 
 help: ## print these targets
@@ -47,6 +47,7 @@ integration: setup peers ## tests against outside peers: tshark, npm smpp
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
 SEEDS ?= 1000
 KILLS ?= 60
+HTTP_KILLS ?= 30
 KILL_OPTIONS ?=
 IMAGES ?= 600
 CUTS ?= 20
@@ -54,7 +55,7 @@ N ?= 20000
 FUZZ_OPTIONS ?=
 PLANTS := acknowledge-before-commit forget-in-flight reuse-serial update-without-replacing cancel-waits
 
-campaigns: storm planted campaign-kill campaign-power fuzz ## all that run in minutes
+campaigns: storm planted campaign-kill campaign-kill-http campaign-power fuzz ## all that run in minutes
 
 storm: setup ## simulate everything under faults: SEEDS=n, or SEED=n for one
 	$(BIN)/python -m tests.storm $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
@@ -65,6 +66,9 @@ planted: setup ## plant known faults; a storm has to find each
 
 campaign-kill: setup ## kill -9 the real processes: KILLS=10000 KILL_OPTIONS="--fork --jobs 4"
 	$(BIN)/python -m tests.campaigns.kill --kills $(KILLS) $(KILL_OPTIONS)
+
+campaign-kill-http: setup ## kill -9 around HTTP intake: HTTP_KILLS=n
+	$(BIN)/python -m tests.campaigns.kill_http --kills $(HTTP_KILLS) $(KILL_OPTIONS)
 
 campaign-power: setup ## cut the power under the store, in process: IMAGES=n
 	for how in full normal off; do \
@@ -79,7 +83,7 @@ fuzz: setup ## feed every decoder N bad inputs: N=1000000 FUZZ_OPTIONS="--engine
 	$(BIN)/python -m tests.fuzz.run --inputs $(N) $(FUZZ_OPTIONS)
 
 schemathesis: setup ## ask everything of the OpenAPI document for half a minute; no 5xx
-	$(BIN)/python -m tests.schemathesis.run
+	$(BIN)/python -m tests.openapi.run
 
 check: lint test integration campaigns schemathesis ## everything that a change must pass
 

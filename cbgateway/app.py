@@ -464,10 +464,10 @@ class Gateway:
             witnessing = asyncio.create_task(self._witness())
             try:
                 async with (
-                    serving_http(self.desk, self.status, stop, on_ready) as ready,
+                    serving_http(self.desk, self.status, stop, on_ready) as front,
                     serving_mqtt(self.desk, stop),
                 ):
-                    await dispatcher.run(stop, ready)
+                    await dispatcher.run(stop, front.ready)
             finally:
                 witnessing.cancel()
                 await asyncio.gather(witnessing, return_exceptions=True)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from loguru import logger
@@ -11,7 +11,6 @@ from loguru import logger
 from cbgateway.desk import Desk
 from cbgateway.domain.ports import Store
 from cbgateway.interfaces.http.backend import Backend
-from cbgateway.interfaces.http.server import Listening, listen, serve
 from cbgateway.interfaces.http.tokens import Tokens
 from cbgateway.interfaces.mqtt.connection import BrokerAddress, MqttConnection
 from cbgateway.interfaces.mqtt.intake import MqttIntake
@@ -22,13 +21,26 @@ from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The front as those inside see it.
+
+    Attributes:
+        ready: to be called once work begins.
+        address: where HTTP is served; None when it is not.
+    """
+
+    ready: Callable[[], None]
+    address: str | None
+
+
 @asynccontextmanager
 async def serving_http(
     desk: Desk,
     facts: Callable[[Store], Mapping[str, Any]],
     stop: asyncio.Event,
     on_ready: Callable[[], None] | None,
-) -> AsyncIterator[Callable[[], None]]:
+) -> AsyncIterator[Front]:
     """Serve HTTP beside what is done inside, when the settings ask for it.
 
     Reads have connections of their own, so that none waits for the dispatcher and none holds it
@@ -41,7 +53,7 @@ async def serving_http(
         on_ready: called once work begins.
 
     Yields:
-        What is to be called once work begins.
+        What whoever serves needs of it.
 
     Raises:
         ConfigurationError: the port, or the certificate, cannot be used.
@@ -56,8 +68,11 @@ async def serving_http(
             on_ready()
 
     if http is None:
-        yield ready
+        yield Front(ready, None)
         return
+    # half a second that no command takes but one that serves HTTP
+    from cbgateway.interfaces.http.server import listen, serve  # noqa: PLC0415
+
     listening = listen(
         http.host, http.port, certificate=http.certificate, private_key=http.private_key
     )
@@ -74,7 +89,7 @@ async def serving_http(
         backend = Backend(
             deployment=desk.deployment,
             clock=desk.clock,
-            names=_names(http, listening),
+            names=_names(http, listening.address),
             intake=inside,
             lookup=lookup,
             reading=reading,
@@ -92,7 +107,7 @@ async def serving_http(
         serving.add_done_callback(lambda _: stop.set())
         logger.bind(address=listening.address).info("http listens")
         try:
-            yield ready
+            yield Front(ready, listening.address)
         finally:
             stop.set()
             await serving
@@ -149,9 +164,9 @@ def broker_address(mqtt: MqttSettings, *, client_id: str) -> BrokerAddress:
     )
 
 
-def _names(http: HttpSettings, listening: Listening) -> frozenset[str]:
+def _names(http: HttpSettings, address: str) -> frozenset[str]:
     """Give what signed requests may call this server by."""
-    names = {listening.address, *(name.lower() for name in http.names)}
+    names = {address, *(name.lower() for name in http.names)}
     if is_loopback(http.host):
-        names.add(f"localhost:{listening.address.rpartition(':')[2]}")
+        names.add(f"localhost:{address.rpartition(':')[2]}")
     return frozenset(names)

@@ -157,8 +157,14 @@ class Transaction(Protocol):
         """List bulletins, in order."""
         ...
 
-    def recent_bulletins(self, sender: str, *, since: datetime) -> tuple[BulletinRecord, ...]:
-        """List what a sender has submitted lately."""
+    def recent_bulletins(
+        self, sender: str, *, since: datetime, limit: int
+    ) -> tuple[BulletinRecord, ...]:
+        """List the newest that a sender has submitted lately."""
+        ...
+
+    def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
+        """List where its sender has lately told the same regions the same."""
         ...
 
     def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:

@@ -359,26 +359,33 @@ def _check_duplicate(
     if bulletin.kind.message_type is not MessageType.ALERT:
         return ()
     since = now - timedelta(seconds=deployment.country.duplicate_guard_s)
-    language = deployment.country.default_language
     warnings = []
-    compared = 0
-    for record in tx.recent_bulletins(bulletin.sender, since=since):
+    for record in tx.told_before(bulletin, since=since):
         other = record.bulletin
         if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
             continue
-        if (other.regions, other.texts) == (bulletin.regions, bulletin.texts):
-            if not request.allow_duplicate:
-                msg = (
-                    f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
-                    f'{other.sent.isoformat()}; add "allow_duplicate": true if that is meant'
-                )
-                raise DuplicateError(msg)
-            warnings.append(f"repeats {other.bulletin_id} on purpose")
-        elif compared < SIMILAR_COMPARED_MAX:
-            compared += 1
-            if _are_alike(other.texts.get(language, ""), bulletin.texts.get(language, "")):
-                warnings.append(f"its text is much like that of {other.bulletin_id}")
-    return tuple(warnings)
+        if not request.allow_duplicate:
+            msg = (
+                f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
+                f'{other.sent.isoformat()}; add "allow_duplicate": true if that is meant'
+            )
+            raise DuplicateError(msg)
+        warnings.append(f"repeats {other.bulletin_id} on purpose")
+    alike = "" if warnings else _alike(tx, deployment, bulletin, since)
+    return (*warnings, f"its text is much like that of {alike}") if alike else tuple(warnings)
+
+
+def _alike(tx: Transaction, deployment: Deployment, bulletin: Bulletin, since: datetime) -> str:
+    """Find the newest of the sender's bulletins whose text is much like this one's."""
+    language = deployment.country.default_language
+    text = bulletin.texts.get(language, "")
+    for record in tx.recent_bulletins(bulletin.sender, since=since, limit=SIMILAR_COMPARED_MAX):
+        other = record.bulletin
+        if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
+            continue
+        if _are_alike(other.texts.get(language, ""), text):
+            return other.bulletin_id
+    return ""
 
 
 def _are_alike(one: str, other: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from cbgateway.domain.bulletin import BulletinKind, BulletinState
 from cbgateway.domain.delivery import AlarmRecord, Event
-from cbgateway.domain.errors import InputError, PermissionDeniedError, UnknownNameError
+from cbgateway.domain.errors import PermissionDeniedError, UnknownNameError
 from cbgateway.domain.incident import Incident, IncidentState, Service
 from cbgateway.domain.lifecycle import INCIDENT_TRANSITIONS
 from cbgateway.domain.people import Person
@@ -292,7 +292,4 @@ def _texts(
 
 def _cause(alarm: Alarm) -> str:
     """Name what makes alarms one outage: the same cause in the same carrier's network."""
-    if not alarm.cause:
-        msg = "an alarm without a probable cause belongs to no incident"
-        raise InputError(msg)
     return f"{alarm.carrier}:{alarm.cause}"

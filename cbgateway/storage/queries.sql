@@ -65,15 +65,15 @@ UPDATE incident SET state = :state WHERE incident_id = :incident_id;
 -- name: add_bulletin
 INSERT INTO bulletin
   (bulletin_id, incident_id, number, state, document, submission, submitted_by, submitted_ms,
-   expires_ms)
+   said, expires_ms)
 VALUES
   (:bulletin_id, :incident_id, :number, :state, :document, :submission, :submitted_by,
-   :submitted_ms, :expires_ms);
+   :submitted_ms, :said, :expires_ms);
 
 -- name: revise_bulletin
 UPDATE bulletin SET
   document = :document, submission = :submission, submitted_by = :submitted_by,
-  submitted_ms = :submitted_ms, expires_ms = :expires_ms,
+  submitted_ms = :submitted_ms, said = :said, expires_ms = :expires_ms,
   decision = NULL, decided_by = NULL, decided_ms = NULL, plan = NULL
 WHERE bulletin_id = :bulletin_id;
 
@@ -94,12 +94,21 @@ WHERE r.sender = :sender AND r.identifier = :identifier;
 
 -- name: bulletins
 SELECT document, state, submission, decision
-FROM bulletin WHERE :incident_id IS NULL OR incident_id = :incident_id
-ORDER BY incident_id, number;
+FROM bulletin ORDER BY incident_id, number;
+
+-- name: bulletins_of
+-- Apart from the one above, so that SQLite uses the index whatever the history's length.
+SELECT document, state, submission, decision
+FROM bulletin WHERE incident_id = :incident_id ORDER BY number;
 
 -- name: recent_bulletins
 SELECT document, state, submission, decision
 FROM bulletin WHERE submitted_by = :sender AND submitted_ms >= :since_ms
+ORDER BY submitted_ms DESC LIMIT :limit;
+
+-- name: told_before
+SELECT document, state, submission, decision
+FROM bulletin WHERE submitted_by = :sender AND said = :said AND submitted_ms >= :since_ms
 ORDER BY submitted_ms DESC;
 
 -- name: ended_bulletins
@@ -269,8 +278,10 @@ WHERE is_on_air = 1 AND peer_id = :peer_id AND incident_id = :incident_id AND re
 ORDER BY delivery_id DESC;
 
 -- name: deliveries
-SELECT * FROM delivery WHERE :bulletin_id IS NULL OR bulletin_id = :bulletin_id
-ORDER BY delivery_id;
+SELECT * FROM delivery ORDER BY delivery_id;
+
+-- name: deliveries_of
+SELECT * FROM delivery WHERE bulletin_id = :bulletin_id ORDER BY delivery_id;
 
 -- name: in_state
 SELECT * FROM delivery INDEXED BY delivery_open
@@ -305,7 +316,10 @@ SELECT coalesce(max(leaf_index) + 1, 0) FROM audit;
 SELECT entry FROM audit WHERE leaf_index >= :start AND leaf_index < :end ORDER BY leaf_index;
 
 -- name: audit_of_subject
-SELECT entry FROM audit WHERE :subject IS NULL OR subject = :subject ORDER BY leaf_index;
+SELECT entry FROM audit WHERE subject = :subject ORDER BY leaf_index;
+
+-- name: audit_whole
+SELECT entry FROM audit ORDER BY leaf_index;
 
 -- name: put_publication
 INSERT INTO publication

@@ -55,6 +55,7 @@ CREATE TABLE bulletin (
   submission   TEXT NOT NULL,    -- who, when, content hash, signature, hands
   submitted_by TEXT NOT NULL,
   submitted_ms INTEGER NOT NULL,
+  said         TEXT NOT NULL,    -- SHA-256 of regions and texts: the same said to the same people
   expires_ms   INTEGER NOT NULL,
   decision     TEXT,             -- who, when, plan hash, signature, reason
   decided_by   TEXT,
@@ -66,6 +67,7 @@ CREATE TABLE bulletin (
 CREATE INDEX bulletin_open ON bulletin (expires_ms)
   WHERE state IN ('pending', 'returned', 'approved', 'live');
 CREATE INDEX bulletin_by_sender ON bulletin (submitted_by, submitted_ms);
+CREATE INDEX bulletin_by_said ON bulletin (submitted_by, said, submitted_ms);
 CREATE TRIGGER bulletin_is_immutable BEFORE UPDATE OF document ON bulletin
   WHEN old.state NOT IN ('draft', 'returned')
   BEGIN SELECT raise(ABORT, 'a bulletin that was submitted is never changed'); END;

@@ -38,7 +38,7 @@ from cbgateway.domain.lifecycle import (
 from cbgateway.domain.orders import Handle
 from cbgateway.domain.people import Key, Person
 from cbgateway.signing import tlog
-from cbgateway.signing.canonical import canonical
+from cbgateway.signing.canonical import canonical, digest
 from cbgateway.storage.rows import (
     bulletin_document,
     delivery_of,
@@ -179,6 +179,7 @@ class SqliteTransaction:
             "submission": dump(submission_document(submission)),
             "submitted_by": submission.submitted_by,
             "submitted_ms": milliseconds(submission.submitted_at),
+            "said": _said(bulletin),
             "expires_ms": milliseconds(bulletin.expires),
         }
 
@@ -203,10 +204,24 @@ class SqliteTransaction:
         return _first((record_of(row), row["content_hash"]) for row in rows)
 
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
-        return tuple(map(record_of, self._rows("bulletins", incident_id=incident_id)))
+        if incident_id is None:
+            return tuple(map(record_of, self._rows("bulletins")))
+        return tuple(map(record_of, self._rows("bulletins_of", incident_id=incident_id)))
 
-    def recent_bulletins(self, sender: str, *, since: datetime) -> tuple[BulletinRecord, ...]:
-        rows = self._rows("recent_bulletins", sender=sender, since_ms=milliseconds(since))
+    def recent_bulletins(
+        self, sender: str, *, since: datetime, limit: int
+    ) -> tuple[BulletinRecord, ...]:
+        since_ms = milliseconds(since)
+        rows = self._rows("recent_bulletins", sender=sender, since_ms=since_ms, limit=limit)
+        return tuple(map(record_of, rows))
+
+    def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
+        rows = self._rows(
+            "told_before",
+            sender=bulletin.sender,
+            said=_said(bulletin),
+            since_ms=milliseconds(since),
+        )
         return tuple(map(record_of, rows))
 
     def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:
@@ -489,7 +504,9 @@ class SqliteTransaction:
             )
 
     def deliveries(self, bulletin_id: str | None = None) -> tuple[Delivery, ...]:
-        return tuple(map(delivery_of, self._rows("deliveries", bulletin_id=bulletin_id)))
+        if bulletin_id is None:
+            return tuple(map(delivery_of, self._rows("deliveries")))
+        return tuple(map(delivery_of, self._rows("deliveries_of", bulletin_id=bulletin_id)))
 
     def in_state(self, state: DeliveryState) -> tuple[Delivery, ...]:
         if state is DeliveryState.INTENT:
@@ -595,7 +612,10 @@ class SqliteTransaction:
         return size
 
     def events(self, subject: str | None = None) -> tuple[Event, ...]:
-        rows = self._rows("audit_of_subject", subject=subject)
+        if subject is None:
+            rows = self._rows("audit_whole")
+        else:
+            rows = self._rows("audit_of_subject", subject=subject)
         return tuple(event_of(row["entry"]) for row in rows)
 
     def audit_size(self) -> int:
@@ -629,6 +649,11 @@ class SqliteTransaction:
             names = names or [column[0] for column in cursor.get_description()]
             rows.append(dict(zip(names, row, strict=True)))
         return rows
+
+
+def _said(bulletin: Bulletin) -> str:
+    """Name what a bulletin tells whom: the same name for the same, whatever the order."""
+    return digest({"regions": sorted(bulletin.regions), "texts": dict(bulletin.texts)})
 
 
 def _first(items: Iterable[T]) -> T | None:

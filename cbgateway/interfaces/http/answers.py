@@ -48,6 +48,7 @@ def once(
     body: bytes,
     key: str,
     now: datetime,
+    is_tidying: bool,
 ) -> Write[Result]:
     """Have a write done once, however often its request comes.
 
@@ -59,6 +60,7 @@ def once(
         body: of the request.
         key: the Idempotency-Key; empty for none.
         now: aware.
+        is_tidying: drop some old answers on the way.
     """
     request = hashlib.sha256(f"{what}\n".encode() + body).hexdigest()
 
@@ -69,7 +71,8 @@ def once(
         _check_not_forgotten(tx, caller)
         result = render(write.work(tx))
         kept = json.dumps([result.document, result.headers], ensure_ascii=False)
-        tx.forget_answers(at=now, limit=ANSWERS_FORGOTTEN_AT_ONCE)
+        if is_tidying:
+            tx.forget_answers(at=now, limit=ANSWERS_FORGOTTEN_AT_ONCE)
         if key:
             until = now + timedelta(hours=IDEMPOTENCY_HOURS)
             answer = Answer(request, result.status, kept)

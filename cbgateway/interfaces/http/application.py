@@ -14,9 +14,10 @@ from cbgateway import __version__
 from cbgateway.domain.errors import GatewayError, InputError
 from cbgateway.interfaces.http import events, metrics, openapi, reading, writing
 from cbgateway.interfaces.http.backend import Backend
-from cbgateway.interfaces.http.limits import HEADERS_MAX
+from cbgateway.interfaces.http.limits import HEAD_OCTETS_MAX, HEADERS_MAX
 from cbgateway.interfaces.http.problems import (
     CLOSING,
+    HEAD_TOO_LONG,
     HttpError,
     problem_of,
     response_of,
@@ -132,6 +133,9 @@ def _check_head(scope: Scope) -> Response | None:
     if len(names) > HEADERS_MAX:
         msg = f"{len(names)} headers, at most {HEADERS_MAX} are read"
         return response_of(HttpError("headers-too-many", msg, CLOSING))
+    octets = sum(len(name) + len(value) for name, value in scope["headers"])
+    if octets + len(scope["raw_path"]) + len(scope["query_string"]) > HEAD_OCTETS_MAX:
+        return response_of(HttpError("headers-too-many", HEAD_TOO_LONG, CLOSING))
     lengths, encodings = names.count(b"content-length"), names.count(b"transfer-encoding")
     if lengths + encodings > 1:
         msg = "one of Content-Length and Transfer-Encoding says where a body ends, once"

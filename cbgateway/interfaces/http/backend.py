@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 from cbgateway.domain.bulletin import BulletinState
 from cbgateway.domain.delivery import BulletinRecord
 from cbgateway.domain.ports import Clock, Store, Transaction
+from cbgateway.interfaces.http.limits import ANSWERS_TIDIED_EVERY
 from cbgateway.interfaces.http.tokens import Tokens
 from cbgateway.service.approval import Approval, Prepared
 from cbgateway.service.deployment import Deployment
@@ -61,6 +62,12 @@ class Counters:
     requests: dict[tuple[str, int], int] = field(default_factory=dict)
     seconds: float = 0.0
     watchers: int = 0
+    writes: int = 0
+
+    def is_tidying(self) -> bool:
+        """Tell, for one write of some, that it drops old answers; the first does."""
+        self.writes += 1
+        return self.writes % ANSWERS_TIDIED_EVERY == 1
 
     def count(self, method: str, status: int, spent_s: float) -> None:
         """Count a request that was answered."""

@@ -52,8 +52,11 @@ SIGNATURE_WINDOW_S = 300
 IDEMPOTENCY_HOURS = 24
 """How long a client may repeat a request under the same Idempotency-Key."""
 
-ANSWERS_FORGOTTEN_AT_ONCE = 8
-"""Old answers dropped with each new one: more than are added, so that they never pile up."""
+ANSWERS_TIDIED_EVERY = 16
+"""With one write of so many, old answers are dropped."""
+
+ANSWERS_FORGOTTEN_AT_ONCE = 64
+"""Old answers dropped then: more than were added, so that they never pile up."""
 
 TOKEN_DAYS_MAX = 90
 """A bearer token is copied around; it ends by itself."""

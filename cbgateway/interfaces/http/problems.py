@@ -32,10 +32,12 @@ from cbgateway.domain.errors import (
     UnknownNameError,
     WorkflowError,
 )
+from cbgateway.interfaces.http.limits import HEAD_OCTETS_MAX
 
 MEDIA_TYPE = "application/problem+json"
 PREFIX = "urn:cbgateway:problem:"
 CHALLENGE = 'Bearer realm="cbgateway", Signature realm="cbgateway"'
+HEAD_TOO_LONG = f"at most {HEAD_OCTETS_MAX} octets of headers are read"
 CLOSING = {"connection": "close"}
 
 FAULTS: Mapping[str, tuple[int, str]] = {
@@ -57,7 +59,7 @@ FAULTS: Mapping[str, tuple[int, str]] = {
     "precondition-failed": (412, "It has changed since it was looked at."),
     "body-too-large": (413, "The body has more octets than are read."),
     "media-type": (415, "The body's type or encoding is not one that is read."),
-    "headers-too-many": (431, "The request has more headers than are read."),
+    "headers-too-many": (431, "The request has more or longer headers than are read."),
     "internal": (500, "A fault of the gateway; its log says more."),
     "too-busy": (503, "As many connections as may be are in use."),
     "not-ready": (503, "The gateway is starting, stopping or has failed."),

@@ -5,10 +5,14 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from cbgateway.interfaces.http.limits import CONNECTIONS_MAX, HEAD_TIMEOUT_S
-from cbgateway.interfaces.http.problems import HttpError, octets_of, problem_of
+from cbgateway.interfaces.http.limits import CONNECTIONS_MAX, HEAD_OCTETS_MAX, HEAD_TIMEOUT_S
+from cbgateway.interfaces.http.problems import HEAD_TOO_LONG, HttpError, octets_of, problem_of
 
-REASONS = {400: b"Bad Request", 503: b"Service Unavailable"}
+REASONS = {
+    400: b"Bad Request",
+    431: b"Request Header Fields Too Large",
+    503: b"Service Unavailable",
+}
 
 
 class LimitedProtocol(H11Protocol):
@@ -42,7 +46,11 @@ class LimitedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP/1.1, or too large a head, with a problem."""
-        self._turn_away(HttpError("framing", msg))
+        octets, _ = self.conn.trailing_data
+        if len(octets) > HEAD_OCTETS_MAX:
+            self._turn_away(HttpError("headers-too-many", HEAD_TOO_LONG))
+        else:
+            self._turn_away(HttpError("framing", msg))
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_is_late)

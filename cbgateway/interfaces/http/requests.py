@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import re
 from typing import Annotated, Any, cast
 
@@ -11,22 +12,21 @@ from cbgateway.interfaces.http.authentication import check_reader
 from cbgateway.interfaces.http.backend import Backend
 from cbgateway.interfaces.http.limits import BODY_OCTETS_MAX, BODY_TIMEOUT_S
 from cbgateway.interfaces.http.problems import CLOSING, HttpError
-from cbgateway.signing.canonical import canonical
 
 JSON = "application/json"
 KEY = re.compile(r'"?([A-Za-z0-9_.:~+/=-]{1,128})"?', re.ASCII)
 ETAG = re.compile(r'"[A-Za-z0-9_-]{1,64}"', re.ASCII)
 
 
-def backend_of(request: Request) -> Backend:
-    """Give the gateway behind this server."""
+async def backend_of(request: Request) -> Backend:
+    """Give the gateway behind this server; a coroutine, because FastAPI has a thread run others."""
     return cast("Backend", request.app.state.backend)
 
 
 BackendNow = Annotated[Backend, Depends(backend_of)]
 
 
-def reader(request: Request, backend: BackendNow) -> None:
+async def reader(request: Request, backend: BackendNow) -> None:
     """Let only those go on who may read."""
     check_reader(backend, request)
 
@@ -87,7 +87,8 @@ def idempotency_key(request: Request) -> str:
 
 def etag_of(document: dict[str, Any]) -> str:
     """Give the entity tag of a representation."""
-    return f'"{hashlib.sha256(canonical(document)).hexdigest()[:32]}"'
+    octets = json.dumps(document, sort_keys=True, ensure_ascii=False).encode()
+    return f'"{hashlib.sha256(octets).hexdigest()[:32]}"'
 
 
 def wanted_etags(request: Request, name: str) -> frozenset[str] | None:

@@ -100,7 +100,16 @@ class Signed:
         wanted = wanted_etags(self.request, "if-match") if bulletin_id else None
         write = write if wanted is None else _only_if(write, bulletin_id, wanted)
         what = f"{self.request.method} {self.request.url.path}?{self.request.url.query}"
-        whole = once(write, self.caller, render, what=what, body=self.body, key=key, now=now)
+        whole = once(
+            write,
+            self.caller,
+            render,
+            what=what,
+            body=self.body,
+            key=key,
+            now=now,
+            is_tidying=self.backend.counters.is_tidying(),
+        )
         return await self.backend.intake.commit_together(whole)
 
     async def _burn(self, error: GatewayError | HttpError) -> None:
@@ -235,7 +244,7 @@ async def approve(request: Request, backend: BackendNow, incident: str, number: 
     asked = await signed(request, backend)
     bulletin_id = f"{incident}/{number}"
     decision = _decision(asked.body, documents.ApprovalDocument, bulletin_id)
-    approval = Approval(datetime.fromisoformat(decision.at), decision.confirmation, asked.signature)
+    approval = Approval(_moment(decision.at), decision.confirmation, asked.signature)
     return await asked.commit(
         lambda: backend.approving(bulletin_id, decision.plan, approval),
         _accepted,
@@ -327,6 +336,14 @@ def _decision(body: bytes, kind: type[Decision], bulletin_id: str) -> Decision:
         msg = "bulletin: the document is about another bulletin than the address"
         raise InputError(msg)
     return decision
+
+
+def _moment(at: str) -> datetime:
+    try:
+        return datetime.fromisoformat(at)
+    except ValueError as error:
+        msg = f"at: {error}"
+        raise InputError(msg) from error
 
 
 def _only_if(write: Write[T], bulletin_id: str, wanted: frozenset[str]) -> Write[T]:
