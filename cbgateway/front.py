@@ -12,7 +12,7 @@ from cbgateway.desk import Desk
 from cbgateway.domain.ports import Store
 from cbgateway.interfaces.http.backend import Backend
 from cbgateway.interfaces.http.tokens import Tokens
-from cbgateway.interfaces.mqtt.connection import BrokerAddress, MqttConnection
+from cbgateway.interfaces.mqtt.address import BrokerAddress
 from cbgateway.interfaces.mqtt.intake import MqttIntake
 from cbgateway.interfaces.mqtt.state import Board
 from cbgateway.interfaces.mqtt.topics import Topics
@@ -126,6 +126,8 @@ async def serving_mqtt(desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:
     if desk.settings.mqtt is None:
         yield
         return
+    from cbgateway.interfaces.mqtt.connection import MqttConnection  # noqa: PLC0415 - takes a while
+
     mode, gateway = desk.settings.mode, desk.store.meta["gateway_id"]
     topics = Topics(mode, desk.settings.mqtt.site)
     address = broker_address(desk.settings.mqtt, client_id=f"cbgateway-{gateway}")

@@ -1,21 +1,16 @@
 """`cbgateway mqtt`: publish a command and wait for its receipt; watch what is told."""
 
-import asyncio
-import json
 import secrets
-import socket
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import aiomqtt
 import typer
-from paho.mqtt.packettypes import PacketTypes
 
 from cbgateway.app import SystemClock
 from cbgateway.cli.common import (
     DEFAULT_HOME,
-    EXIT_CARRIER,
     EXIT_POLICY,
     AsJson,
     Home,
@@ -26,11 +21,10 @@ from cbgateway.cli.common import (
     print_json,
     reports_errors,
 )
-from cbgateway.domain.errors import InputError, NotSentError, UnansweredError
+from cbgateway.domain.errors import InputError
 from cbgateway.front import broker_address
 from cbgateway.interfaces.mqtt.asyncapi import octets as asyncapi_octets
 from cbgateway.interfaces.mqtt.commands import VALID_MAX, write_command
-from cbgateway.interfaces.mqtt.connection import BrokerAddress, properties_of
 from cbgateway.interfaces.mqtt.topics import ALARM, SUBMIT, Topics
 from cbgateway.interfaces.schema import parse_json, read_document
 from cbgateway.service import intake, proposals
@@ -77,7 +71,9 @@ def publish(
         expires=SystemClock().now() + min(VALID_MAX, timedelta(seconds=timeout)),
     )
     reply_to = f"{topics.prefix}/reply/{sender}/{command_id}"
-    receipt = _run(_ask(address, topic, payload, reply_to, timeout))
+    from cbgateway.interfaces.mqtt.client import ask, run  # noqa: PLC0415 - takes a while to load
+
+    receipt = run(ask(address, topic, payload, reply_to, timeout))
     if as_json:
         print_json(receipt)
     else:
@@ -100,7 +96,10 @@ def tail(
     """Print what the gateway tells, one JSON object a line, until interrupted."""
     settings, topics = _settings(home)
     address = broker_address(settings, client_id=f"cbgateway-cli-{secrets.token_hex(4)}")
-    _run(_watch(address, f"{topics.prefix}/{below}", count))
+    from cbgateway.interfaces.mqtt.client import run, watch  # noqa: PLC0415 - takes a while to load
+
+    with suppress(KeyboardInterrupt):
+        run(watch(address, f"{topics.prefix}/{below}", count, typer.echo))
 
 
 @app.command("asyncapi", epilog=examples("cbgateway mqtt asyncapi >asyncapi.json"))
@@ -116,67 +115,3 @@ def _settings(home: Path) -> tuple[MqttSettings, Topics]:
         msg = f"{home}: cbgateway.toml has no [mqtt]; docs/mqtt.md says what belongs there"
         raise InputError(msg)
     return settings.mqtt, Topics(settings.mode, settings.mqtt.site)
-
-
-def _run(work: Any) -> Any:  # noqa: ANN401 - what the work gives
-    try:
-        return asyncio.run(work)
-    except aiomqtt.MqttError as error:
-        msg = f"the broker: {error}"
-        raise NotSentError(msg) from error
-    except KeyboardInterrupt:
-        raise typer.Exit(EXIT_CARRIER) from None
-
-
-def client_of(address: BrokerAddress) -> aiomqtt.Client:
-    """Give a client that keeps nothing at the broker."""
-    return aiomqtt.Client(
-        address.host,
-        address.port,
-        username=address.username,
-        password=address.password,
-        identifier=address.client_id,
-        protocol=aiomqtt.ProtocolVersion.V5,
-        clean_start=True,
-        tls_context=address.tls,
-        timeout=TIMEOUT_S,
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-    )
-
-
-async def _ask(
-    address: BrokerAddress, topic: str, payload: bytes, reply_to: str, timeout_s: float
-) -> dict[str, Any]:
-    properties = properties_of(
-        PacketTypes.PUBLISH,
-        ResponseTopic=reply_to,
-        CorrelationData=reply_to.rpartition("/")[2].encode(),
-        MessageExpiryInterval=max(1, round(timeout_s)),
-    )
-    try:
-        async with client_of(address) as client, asyncio.timeout(timeout_s):
-            await client.subscribe(reply_to, qos=1)
-            await client.publish(topic, payload, qos=1, properties=properties)
-            message = await anext(client.messages)
-    except TimeoutError as error:
-        msg = "no receipt; the command may have been taken in: ask again with the same document"
-        raise UnansweredError(msg) from error
-    receipt: dict[str, Any] = parse_json(message.payload)
-    return receipt
-
-
-async def _watch(address: BrokerAddress, topic_filter: str, count: int) -> None:
-    async with client_of(address) as client:
-        await client.subscribe(topic_filter, qos=1)
-        seen = 0
-        async for message in client.messages:
-            text = message.payload.decode("utf-8", "replace")
-            try:
-                payload = json.loads(text) if text else None
-            except ValueError:
-                payload = text
-            line = {"topic": message.topic.value, "retain": message.retain, "payload": payload}
-            typer.echo(json.dumps(line, ensure_ascii=False))
-            seen += 1
-            if seen == count:
-                return

@@ -7,22 +7,21 @@ has reached the broker; what a crash leaves unacknowledged comes again and chang
 import asyncio
 import random
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import aiomqtt
 from aiomqtt import Message
 from loguru import logger
 from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from cbgateway.domain import failpoints
 from cbgateway.domain.errors import GatewayError
 from cbgateway.domain.ports import Store, Transaction
+from cbgateway.interfaces.mqtt.address import BrokerAddress
+from cbgateway.interfaces.mqtt.client import properties_of
 from cbgateway.interfaces.mqtt.commands import Incoming
 from cbgateway.interfaces.mqtt.intake import MqttIntake, Receipt
 from cbgateway.interfaces.mqtt.state import Board, Told, gateway_state
@@ -35,23 +34,6 @@ TIMEOUT_S = 10.0
 LOOK_S = 0.2
 RECONNECT_MIN_S = 0.5
 RECONNECT_MAX_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
-    """Where the broker is, and who we are to it.
-
-    Attributes:
-        client_id: the same for ever: the broker keeps commands under it.
-        tls: None for plain TCP.
-    """
-
-    host: str
-    port: int
-    client_id: str
-    username: str | None = None
-    password: str | None = None
-    tls: ssl.SSLContext | None = None
 
 
 class Waiting(asyncio.Queue[Message]):
@@ -217,15 +199,6 @@ class MqttConnection:
                 return work(tx)
 
         return await asyncio.to_thread(locked)
-
-
-def properties_of(packet: int, **values: object) -> Any:  # noqa: ANN401 - the library has no type
-    """Give properties of MQTT 5 by their names in the library."""
-    make: Any = Properties
-    properties = make(packet)
-    for name, value in values.items():
-        setattr(properties, name, value)
-    return properties
 
 
 def incoming_of(message: Message) -> Incoming:

@@ -11,11 +11,11 @@ from typing import Any
 import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 
-from cbgateway.cli.mqtt import client_of
 from cbgateway.front import serving_mqtt
 from cbgateway.interfaces.mqtt import connection
+from cbgateway.interfaces.mqtt.address import BrokerAddress
+from cbgateway.interfaces.mqtt.client import client_of, properties_of
 from cbgateway.interfaces.mqtt.commands import write_command
-from cbgateway.interfaces.mqtt.connection import BrokerAddress, properties_of
 from cbgateway.interfaces.mqtt.topics import ALARM, SUBMIT, Topics
 from cbgateway.service import intake, proposals
 from cbgateway.settings import MqttSettings
