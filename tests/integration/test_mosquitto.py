@@ -107,7 +107,7 @@ async def connected(place: Place, user: str = "alice") -> AsyncIterator[aiomqtt.
         username=user,
         password=f"{user}-secret",
         protocol=aiomqtt.ProtocolVersion.V5,
-        timeout=PATIENCE_S,
+        timeout=ASK_AGAIN_S * 2,
     ) as client:
         yield client
 

@@ -139,6 +139,7 @@ class MqttConnection:
             working = [
                 tasks.create_task(self._take_commands(client)),
                 tasks.create_task(self._tell_changes(client)),
+                tasks.create_task(_lost(client)),
             ]
             self.is_connected.set()
             stopping = tasks.create_task(stop.wait())
@@ -199,6 +200,17 @@ class MqttConnection:
                 return work(tx)
 
         return await asyncio.to_thread(locked)
+
+
+async def _lost(client: aiomqtt.Client) -> None:
+    """Fail as soon as the connection is gone: what waits for an answer would not notice.
+
+    Raises:
+        MqttError: it is.
+    """
+    await asyncio.shield(client._disconnected)  # noqa: SLF001 - the library tells nobody else
+    msg = "the connection has ended"
+    raise aiomqtt.MqttError(msg)
 
 
 def incoming_of(message: Message) -> Incoming:
