@@ -242,14 +242,15 @@ def test_killed_gateway_takes_each_command_once(place: Place, failpoint: str, nu
 
 def test_gateway_killed_at_random_loses_nothing(place: Place) -> None:
     """Three times while commands come."""
-    names = [f"r-{at}" for at in range(30)]
+    names = [f"r-{at}" for at in range(200)]
     place.gateway.serve()
 
     async def work() -> dict[str, Any]:
         await is_online(place)
         asking = asyncio.create_task(publish_until_told(place, names))
         for _ in range(3):
-            await asyncio.wait([asking], timeout=0.3)
+            await is_online(place)
+            await asyncio.wait([asking], timeout=0.1)
             place.gateway.kill()
             place.gateway.serve()
         return await asking
@@ -262,14 +263,15 @@ def test_gateway_killed_at_random_loses_nothing(place: Place) -> None:
 
 def test_killed_broker_loses_nothing_that_has_a_receipt(place: Place) -> None:
     """Three times while commands come: each is there exactly once in the end."""
-    names = [f"b-{at}" for at in range(30)]
+    names = [f"b-{at}" for at in range(200)]
     place.gateway.serve()
 
     async def work() -> dict[str, Any]:
         await is_online(place)
         asking = asyncio.create_task(publish_until_told(place, names))
         for _ in range(3):
-            await asyncio.wait([asking], timeout=0.3)
+            await is_online(place)
+            await asyncio.wait([asking], timeout=0.1)
             place.broker.kill()
             await asyncio.to_thread(place.broker.start)
         return await asking
