@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
+from cbgateway.desk import Desk
 from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.errors import DiskFullError, StoreError
+from cbgateway.domain.incident import IncidentState
 from cbgateway.front import serving_mqtt
 from cbgateway.interfaces.mqtt.commands import Incoming, read_command
+from cbgateway.interfaces.mqtt.intake import MqttIntake
+from cbgateway.interfaces.mqtt.state import Board
 from cbgateway.interfaces.mqtt.topics import ALARM, SUBMIT, Topics
 from tests.conftest import Office
 from tests.unit.interfaces.mqtt_bench import Bench, on_bench, with_mqtt
@@ -261,3 +266,52 @@ def test_gateway_without_a_broker_goes_on(office: Office) -> None:
             assert not stop.is_set()
 
     asyncio.run(run())
+
+
+def test_store_that_cannot_be_used_is_not_acknowledged(office: Office) -> None:
+    """A full disk is told; a store that fails is not, and the command comes again."""
+    topics = Topics(office.gateway.settings.mode, "lab")
+    bench = Bench(office, topics, None, None, None)  # type: ignore[arg-type] # only signs
+    payload = bench.command(office.document())
+    incoming = Incoming(topics.command("alice", SUBMIT), payload, 1, retain=False)
+
+    class Failing(Desk):  # type: ignore[misc] # one method of it fails
+        """Commits nothing."""
+
+        async def commit_together(self, write: Any) -> Any:
+            """Fail."""
+            raise error
+
+    parts = {name: getattr(office.gateway.desk, name) for name in Desk.__dataclass_fields__}
+    handler = MqttIntake(topics, office.gateway.deployment, Failing(**parts), office.clock)
+    error: Exception = DiskFullError("full")
+    receipt = asyncio.run(handler.handle(incoming))
+    error = StoreError("broken")
+
+    assert json.loads(receipt.payload)["problem"]["type"] == "urn:cbgateway:problem:disk-full"
+    assert receipt.topic == ""
+    with pytest.raises(StoreError):
+        asyncio.run(handler.handle(incoming))
+
+
+def test_board_begins_with_all_that_is_there(office: Office) -> None:
+    """What is public, and nothing of an outage that is over; unchanged things are told once."""
+    office.issue(office.document())
+    topics = Topics(office.gateway.settings.mode, "lab")
+    board = Board(topics, office.gateway.deployment, "urn:cbgateway:x")
+
+    def told(look: Any) -> dict[str, Any]:
+        with office.gateway.store.read() as tx:
+            return {one.topic.removeprefix(f"{topics.prefix}/"): one.payload for one in look(tx)}
+
+    begun = told(board.begin)
+    assert json.loads(begun["state/region/KR-26"])["bulletin"] == "inc-1/1"
+    assert begun["state/region/KR-11"] == b""
+    assert json.loads(begun["state/incident/inc-1"])["state"] == "investigating"
+    assert told(board.look) == {}
+    for state in ("identified", "monitoring", "restored"):
+        office.gateway.set_incident_state("inc-1", IncidentState(state), key=office.keys["bob"])
+    later = told(board.look)
+    assert later["state/incident/inc-1"] == b""
+    assert {name for name in later if name.startswith("evt/")} == {"evt/inc-1"}
+    assert "state/region/KR-26" not in later
