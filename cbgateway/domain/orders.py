@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -112,10 +112,15 @@ class SubmitReport:
         outcomes: one octet per recipient, in the order's sequence: UNSENT, ACCEPTED, REFUSED or
             IN_DOUBT of `domain.outcomes.Outcome`.
         causes: how often each refusal was given, by its specification name.
+        parts: messages that the text was cut into.
+        ids: what the peer calls every part of every recipient's message, in order, empty where it
+            took none; nothing when it was not asked for receipts.
     """
 
     outcomes: bytes
     causes: Mapping[str, int]
+    parts: int = 1
+    ids: Sequence[bytes] = ()
 
 
 Report = BroadcastReport | SubmitReport
