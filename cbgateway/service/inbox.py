@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from loguru import logger
 
@@ -122,8 +123,8 @@ class Inbox:
             for one in self._parked.values()
             if now - one.received_at > timedelta(seconds=PARKED_S)
         ]
+        self._forget(tx, old)
         if old:
-            self._forget(tx, old)
             logger.warning("{} receipts were for no message that is known", len(old))
 
     def _begin(self, tx: Transaction) -> None:
@@ -170,6 +171,7 @@ class Inbox:
             else:
                 number = tx.park_receipt(peer_id, item, at=now)
                 self._park(ParkedReceipt(number, peer_id, now, item))
+                self._forget(tx, list(islice(self._parked, max(0, len(self._parked) - PARKED_MAX))))
         for delivery_id, states in told.items():
             self._tell(tx, delivery_id, states, now)
         return kept
@@ -219,8 +221,6 @@ class Inbox:
 
     def _park(self, one: ParkedReceipt) -> None:
         """Remember a receipt that is kept for later."""
-        while len(self._parked) >= PARKED_MAX:
-            self._drop(next(iter(self._parked)))
         self._parked[one.receipt_number] = one
         for name in _names(one):
             self._parked_names[name] = one.receipt_number
@@ -231,6 +231,8 @@ class Inbox:
             self._parked_names.pop(name, None)
 
     def _forget(self, tx: Transaction, receipt_numbers: Sequence[int]) -> None:
+        if not receipt_numbers:
+            return
         tx.drop_parked_receipts(receipt_numbers)
         for number in receipt_numbers:
             self._drop(number)
@@ -246,8 +248,7 @@ class Inbox:
                 placed.append(one.receipt_number)
         for delivery_id, states in told.items():
             self._tell(tx, delivery_id, states, now)
-        if placed:
-            self._forget(tx, placed)
+        self._forget(tx, placed)
 
     def _end_doubts(self, tx: Transaction, now: datetime) -> None:
         """End the doubt about messages that a receipt can only be for."""
@@ -270,8 +271,7 @@ class Inbox:
                     break
         for of_delivery in found.values():
             self._end_doubt(tx, of_delivery, now)
-        if used:
-            self._forget(tx, used)
+        self._forget(tx, used)
 
     def _doubts(self, tx: Transaction) -> Iterator[tuple[tuple[str, str], _Doubt]]:
         """Go through the messages in doubt that are one part long, by peer and number."""
