@@ -9,7 +9,7 @@ left to the ordinary framer, so that both ways of reading give the same.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, takewhile
 from struct import Struct, pack, unpack
 
 from cbgateway.codec.smpp import (
@@ -135,11 +135,8 @@ def _part(body: SubmitSm, tlvs: tuple[Tlv, ...]) -> _Part:
     if len(octets) + ADDRESS_OCTETS_MAX > PDU_OCTETS_MAX:
         problem = f"{len(octets)} octets and an address, at most {PDU_OCTETS_MAX}"
         raise EncodeError(problem, field="command_length", clause="SMPP 5.0 3.2.1.1")
-    at = HEADER_OCTETS
-    for name, kind in body.LAYOUT.items():
-        if name == "destination":
-            break
-        at += len(kind.write(name, getattr(body, name)))
+    before = takewhile(lambda item: item[0] != "destination", body.LAYOUT.items())
+    at = HEADER_OCTETS + sum(len(kind.write(name, getattr(body, name))) for name, kind in before)
     return _Part(octets, at + 2)  # type of number and numbering plan stand in front
 
 

@@ -331,8 +331,9 @@ class Outbox:
         if self._has_lapsed(tx, record, now):
             return None  # the next lease sees to it
         leased = self._lease_one(tx, record, due[0], now)
-        if leased is None or not isinstance(leased.order, Submit):
+        if leased is None:
             return None
+        assert isinstance(leased.order, Submit)  # noqa: S101 - its lineage has only those
         stream = self.open_stream(leased, leased.order)
         is_open = self.next_window(tx, stream, None, size=size, now=now, jitter=jitter)
         return stream if is_open else None

@@ -168,3 +168,15 @@ def test_answers_in_a_row_are_one_item() -> None:
     assert isinstance(item, smpp_bulk.SubmitAnswers)
     assert list(range(1, 1_001)) == list(item.numbers)
     assert not any(item.statuses)
+
+
+@pytest.mark.parametrize("octets", [15, smpp_bulk.PLAIN_OCTETS_MAX + 1])
+def test_answer_of_a_length_that_none_has_is_not_read_here(octets: int) -> None:
+    """Too short for a header, or too long for a message_id: the ordinary framer has to judge."""
+    buffer = framed(RESPONSE, 0, 7, b"id\0") + octets.to_bytes(4, "big")
+    buffer += RESPONSE.to_bytes(4, "big") + bytes(octets)
+
+    answers, at = smpp_bulk.read_answers(buffer, 0)
+
+    assert [7] == list(answers.numbers)
+    assert 19 == at
