@@ -99,13 +99,19 @@ def test_data_sm_carries_receipts_too() -> None:
     assert told == Receipt(b"5", MessageState.ENROUTE, "8210", "", None)
 
 
+TAGS = [
+    TAG.RECEIPTED_MESSAGE_ID,
+    TAG.MESSAGE_STATE,
+    TAG.USER_MESSAGE_REFERENCE,
+    TAG.NETWORK_ERROR_CODE,
+    TAG.MESSAGE_PAYLOAD,
+    TAG.SOURCE_PORT,
+    0x1400,
+]
 OWN_TLVS = st.lists(
     st.builds(
         smpp.Tlv,
-        st.sampled_from(
-            [TAG.RECEIPTED_MESSAGE_ID, TAG.MESSAGE_STATE, TAG.USER_MESSAGE_REFERENCE]
-            + [TAG.NETWORK_ERROR_CODE, TAG.MESSAGE_PAYLOAD, TAG.SOURCE_PORT, 0x1400]
-        ),
+        st.sampled_from(TAGS),
         st.sampled_from([b"\0", b"\x02", b"12", b"a1\0", b"a\xff\0", b"\x03\0\0", b"1\0002\0"]),
     ),
     max_size=3,
@@ -188,9 +194,7 @@ def test_framer_gives_the_same_in_any_pieces(data: st.DataObject) -> None:
         size = data.draw(st.integers(1, len(stream)))
         for item in framer.receive(stream[:size]):
             assert not isinstance(item, smpp.Unparsed)
-            numbers += (
-                [item.sequence_number] if isinstance(item, smpp.Pdu) else list(item.numbers)
-            )
+            numbers += [item.sequence_number] if isinstance(item, smpp.Pdu) else list(item.numbers)
         stream = stream[size:]
 
     assert numbers == [1, 2, 3, 4, 5]
