@@ -5,6 +5,7 @@ from typing import Any
 
 from cbgateway.codec import cbs
 from cbgateway.domain.bulletin import BulletinState
+from cbgateway.domain.incoming import MessageState, message_states
 from cbgateway.domain.lifecycle import BULLETIN_TRANSITIONS, DELIVERY_TRANSITIONS, DeliveryState
 from cbgateway.domain.orders import Submit, decode_order
 from cbgateway.domain.outcomes import Outcome
@@ -85,6 +86,8 @@ def _copies(world: World, deliveries: Any) -> list[str]:
         if count > COPIES_MAX:
             found.append(f"copies: {number} got {text!r} {count} times")
     world.copies = copies  # type: ignore[attr-defined]
+    told = (row.receipts.states for row in deliveries if row.receipts is not None)
+    world.receipts = sum(len(states) - states.count(0) for states in told)  # type: ignore[attr-defined]
     texts = {entry["id"]: entry["text"] for entry in world.bulletins}
     for row in deliveries:
         if row.recipients:
@@ -103,6 +106,11 @@ def _recipients(row: Any) -> tuple[str, ...]:
 def _outcomes(row: Any, copies: dict[str, int]) -> list[str]:
     """What is said of each recipient is true."""
     found = []
+    if row.receipts is not None:
+        world_states = message_states(row.receipts.states, row.receipts.parts)
+        for number, octet, state in zip(copies, row.outcomes, world_states, strict=False):
+            if state == MessageState.DELIVERED and octet != Outcome.ACCEPTED:
+                found.append(f"receipts: {number} has {row.bulletin_id}, and stands as {octet}")
     for (number, count), octet in zip(copies.items(), row.outcomes, strict=False):
         if octet == Outcome.ACCEPTED and not count:
             found.append(f"lost: {number} is said to have {row.bulletin_id}, and has not")
