@@ -7,12 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
-<<<<<<< HEAD
-from cbgateway.domain.bulletin import Bulletin, BulletinState
-from cbgateway.domain.incoming import ReceiptStates
-=======
 from cbgateway.domain.bulletin import Bulletin, BulletinState, Reference
->>>>>>> main
+from cbgateway.domain.incoming import ReceiptStates
 from cbgateway.domain.lifecycle import DeliveryState
 
 

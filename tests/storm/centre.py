@@ -10,7 +10,6 @@ from cbsim.network import Network, OnAir
 from cbsim.smsc import Account, MessageCentre, SmscSession, VendorTlvs
 from tests.storm.loop import Weather
 
-
 TURN_S = 0.7
 """How often a centre looks whether receipts are due."""
 
