@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -235,3 +236,16 @@ def _broadcast(document: dict[str, Any]) -> Broadcast:
             Page(bytes.fromhex(page["octets"]), page["used_octets"]) for page in document["pages"]
         ),
     )
+
+
+def message_reference(bulletin_id: str) -> int:
+    """Give what we call a bulletin's short messages, 1 to 65535.
+
+    Two bulletins of an incident in a row never share one, a second copy does.
+    """
+    incident, _, number = bulletin_id.rpartition("/")
+    return (zlib.crc32(incident.encode()) + int(number)) % REFERENCE_MAX + 1
+
+
+REFERENCE_MAX = 0xFFFF
+"""user_message_reference and 16-bit concatenation references have two octets."""

@@ -2,10 +2,10 @@
 
 Theory of operation: a receipt finds its message by what the centre called it when it took it. One
 that comes first, or that belongs to a message whose answer was lost, is parked: it is looked at
-again when names become known, and when a message in doubt turns out to have been taken, so that
-nobody gets a second copy of what has arrived. What subscribers write waits in a queue of its own;
-when that is full, the centre keeps it. What is held in memory is touched only inside transactions,
-which the store runs one after another.
+again when names become known. With our user_message_reference it ends the doubt about a message,
+so that nobody gets a second copy of what has arrived; without, it may be for an older one. What
+subscribers write waits in a queue of its own; when that is full, the centre keeps it. What is held
+in memory is touched only inside transactions, which the store runs one after another.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from cbgateway.domain.incoming import (
     next_state,
 )
 from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.orders import Submit, decode_order
+from cbgateway.domain.orders import Submit, decode_order, message_reference
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import Clock, Store, Transaction
 from cbgateway.service.deployment import Deployment
@@ -49,8 +49,7 @@ LOAD_ROWS = 8
 ID_OCTETS = 9
 """Of a usual message_id with its end; how far back ids are read at the start follows from it."""
 
-_DOUBTS = (Outcome.IN_DOUBT, Outcome.IN_DOUBT_TWICE, Outcome.RESEND)
-_OPEN = (*_DOUBTS, Outcome.UNSENT, Outcome.SENDING, Outcome.RESENDING)
+_DOUBTS = (Outcome.IN_DOUBT, Outcome.IN_DOUBT_TWICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,10 @@ class _Doubt:
 
     delivery: Delivery
     index: int
+
+
+_DoubtName = tuple[str, int, str]
+"""Peer, our reference, and the end of the subscriber's number."""
 
 
 class Inbox:
@@ -85,6 +88,7 @@ class Inbox:
         await self._store.run(self._begin)
         while await self._store.run(self._load):
             pass
+        await self._store.run(self._place_all)
         while True:
             await asyncio.sleep(SWEEP_INTERVAL_S)
             if self._parked:
@@ -115,8 +119,7 @@ class Inbox:
             self._place(tx, [self._parked[number] for number in early], self._clock.now())
 
     def sweep(self, tx: Transaction, *, now: datetime) -> None:
-        """Place the parked receipts whose messages are known by now, and end doubts with others."""
-        self._place(tx, list(self._parked.values()), now)
+        """End doubts with the receipts that are parked, and forget those that are too old."""
         self._end_doubts(tx, now)
         old = [
             one.receipt_number
@@ -145,6 +148,10 @@ class Inbox:
             self._directory.note(peer_id, of, _messages(taken, some, taken.parts))
             self._loaded = row
         return len(rows) == LOAD_ROWS
+
+    def _place_all(self, tx: Transaction) -> None:
+        """Tell the parked receipts whose messages are known by now."""
+        self._place(tx, list(self._parked.values()), self._clock.now())
 
     def _take(
         self,
@@ -252,41 +259,44 @@ class Inbox:
 
     def _end_doubts(self, tx: Transaction, now: datetime) -> None:
         """End the doubt about messages that a receipt can only be for."""
-        if not self._parked:
+        named = [one for one in self._parked.values() if one.receipt.reference]
+        if not named:
             return
-        doubts: defaultdict[tuple[str, str], list[_Doubt]] = defaultdict(list)
+        doubts: defaultdict[_DoubtName, list[_Doubt]] = defaultdict(list)
         for name, doubt in self._doubts(tx):
             doubts[name].append(doubt)
         if not doubts:
             return
         found: defaultdict[int, list[tuple[_Doubt, MessageState]]] = defaultdict(list)
         used = []
-        for one in self._parked.values():
-            for number in (one.receipt.subscriber, one.receipt.originator):
-                of_number = doubts.pop((one.peer_id, number[-NUMBER_DIGITS:]), [])
+        for one in named:
+            receipt = one.receipt
+            for number in (receipt.subscriber, receipt.originator):
+                name = (one.peer_id, receipt.reference or 0, number[-NUMBER_DIGITS:])
+                of_number = doubts.pop(name, [])
                 if len(of_number) == 1:
                     doubt = of_number[0]
-                    found[doubt.delivery.delivery_id].append((doubt, one.receipt.state))
+                    found[doubt.delivery.delivery_id].append((doubt, receipt.state))
                     used.append(one.receipt_number)
                     break
         for of_delivery in found.values():
             self._end_doubt(tx, of_delivery, now)
         self._forget(tx, used)
 
-    def _doubts(self, tx: Transaction) -> Iterator[tuple[tuple[str, str], _Doubt]]:
-        """Go through the messages in doubt that are one part long, by peer and number."""
-        for state in (DeliveryState.IN_DOUBT, DeliveryState.READY):
-            for delivery in tx.in_state(state):
-                lineage, outcomes = delivery.lineage, delivery.outcomes
-                indexes = [at for at, octet in enumerate(outcomes) if octet in _DOUBTS]
-                if lineage.channel is not Channel.SMS or not indexes:
-                    continue
-                order = decode_order(delivery.order)
-                if not isinstance(order, Submit) or self._parts_of(lineage.peer_id, order) != 1:
-                    continue
-                for index in indexes:
-                    tail = order.recipients[index][-NUMBER_DIGITS:]
-                    yield (lineage.peer_id, tail), _Doubt(delivery, index)
+    def _doubts(self, tx: Transaction) -> Iterator[tuple[_DoubtName, _Doubt]]:
+        """Go through the messages in doubt that are one part long, with what they are known by."""
+        for delivery in tx.in_state(DeliveryState.IN_DOUBT):
+            lineage = delivery.lineage
+            indexes = [at for at, octet in enumerate(delivery.outcomes) if octet in _DOUBTS]
+            if lineage.channel is not Channel.SMS or not indexes:
+                continue
+            order = decode_order(delivery.order)
+            if not isinstance(order, Submit) or self._parts_of(lineage.peer_id, order) != 1:
+                continue
+            reference = message_reference(delivery.bulletin_id)
+            for index in indexes:
+                tail = order.recipients[index][-NUMBER_DIGITS:]
+                yield (lineage.peer_id, reference, tail), _Doubt(delivery, index)
 
     def _parts_of(self, peer_id: str, order: Submit) -> int:
         rules = self._deployment.carriers[peer_id].smpp.sms
@@ -305,7 +315,7 @@ class Inbox:
         nameless = TakenIds(delivery.delivery_id, 1, range(1), [b""])
         if tx.receipt_states(delivery.delivery_id) is None:
             tx.add_taken_ids(delivery.lineage.peer_id, nameless, recipients=delivery.recipients)
-        if not any(octet in _OPEN for octet in outcomes):
+        if not any(octet in outcomes for octet in _DOUBTS):
             reason = "receipts ended the doubt"
             settle(tx, delivery, DeliveryState.ACKED, now, reason, outcomes=bytes(outcomes))
         told = [(doubt.index, state) for doubt, state in found]

@@ -5,13 +5,20 @@ import random
 from typing import Any
 
 from cbgateway.codec import smpp
+from cbsim.centre import Setup
 from cbsim.handset import Handset
 from cbsim.network import Network, OnAir
+from cbsim.scenario import Scenario
+from cbsim.settings import read_table
 from cbsim.smsc import Account, MessageCentre, SmscSession, VendorTlvs
 from tests.storm.loop import Weather
 
 TURN_S = 0.7
 """How often a centre looks whether receipts are due."""
+
+
+SCENARIO = {"receipts": {"delay": "uniform:0.3,20", "loss": "5%"}, "answers": {"id_format": "hex"}}
+"""Receipts come before the answer to their message is committed, or long after, or never."""
 
 
 class RecordingNetwork(Network):
@@ -54,6 +61,7 @@ class Centre:
             areas=areas,
             vendor_tlvs=VendorTlvs(),
             now_s=lambda: clock.now().timestamp(),
+            setup=Setup(scenario=read_table(Scenario(), SCENARIO)),
         )
         self.is_hung = False
 

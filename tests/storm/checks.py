@@ -1,6 +1,7 @@
 """What has to be true after every storm: the guarantees, over what really reached the phones."""
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 from cbgateway.codec import cbs
@@ -15,6 +16,8 @@ COPIES_MAX = 2
 REVOKED_WITHIN_S = 5.0
 STOPPED_WITHIN_S = 3.0
 ANSWERED_WITHIN_S = 10.0
+LAST_REPETITION = timedelta(seconds=120)
+"""A broadcast is off the air after its last transmission, up to a period before it expires."""
 
 
 def problems(world: World) -> list[str]:
@@ -162,7 +165,7 @@ def _missing(code: str, on_air: Any, deliveries: Any, newest: Any, now: Any) -> 
     return [
         f"on air: {code} lacks {record.bulletin.bulletin_id} in {area}"
         for record in newest.values()
-        if record.bulletin.texts and record.bulletin.expires > now
+        if record.bulletin.texts and record.bulletin.expires > now + LAST_REPETITION
         for area in record.bulletin.regions
         if (record.bulletin.bulletin_id, area) in said_yes
         and (record.bulletin.texts["ko"], area) not in on_air
