@@ -154,6 +154,17 @@ def test_quick_way_reads_what_the_ordinary_one_reads(
         assert end == 0
 
 
+@pytest.mark.parametrize(
+    "tlv", [b"\x00\x1e\x00\x03a\xff\0", b"\x04\x27\0\x02\2\2", b"\x04\x27\0\x01\2\0", b"\x14\0\0\0"]
+)
+def test_unusual_tlvs_are_left_to_the_ordinary_decoder(tlv: bytes) -> None:
+    """Not ASCII, too long, cut off, or somebody's own."""
+    octets = receipt() + tlv
+    octets = len(octets).to_bytes(4, "big") + octets[4:]
+
+    assert smpp_receipt.read_receipts(octets, 0)[0].numbers == []
+
+
 def test_usual_receipts_are_read_the_quick_way() -> None:
     """One after another, with TLVs and without; a whole run at once."""
     named = smpp.Tlv(TAG.RECEIPTED_MESSAGE_ID, b"9\0")
