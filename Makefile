@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration campaigns storm planted campaign-kill campaign-power \
+.PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill campaign-power \
 	campaign-uml fuzz check demo states bench bench-core lock peers clean
 
 help: ## print these targets
@@ -54,10 +54,13 @@ N ?= 20000
 FUZZ_OPTIONS ?=
 PLANTS := acknowledge-before-commit forget-in-flight reuse-serial update-without-replacing cancel-waits
 
-campaigns: storm planted campaign-kill campaign-power fuzz ## all that run in minutes
+campaigns: storm fault-matrix planted campaign-kill campaign-power fuzz ## all that run in minutes
 
 storm: setup ## simulate everything under faults: SEEDS=n, or SEED=n for one
 	$(BIN)/python -m tests.storm $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+fault-matrix: setup ## every fault of the simulated SMSC against the gateway: SEED=n
+	$(BIN)/python -m tests.storm.matrix $(if $(SEED),--seed $(SEED))
 
 planted: setup ## plant known faults; a storm has to find each
 	for name in $(PLANTS); do \
