@@ -242,7 +242,7 @@ class World:
 
     def run(self) -> None:
         """Run the seed: storm, then calm, in which everything has to come to an end."""
-        weather = Weather(self.rng, roughness=self.rng.choice([0.0, 0.3, 1.0, 2.0]))
+        weather = Weather(self.rng, roughness=self.roughness())
         self.loop = loop = VirtualLoop(weather)
         self.weather = weather
         self.clock.loop = loop
@@ -261,6 +261,10 @@ class World:
                 with suppress(Exception):
                     gateway.store.close()
                     gateway.marks.close()
+
+    def roughness(self) -> float:
+        """Choose how bad the weather is."""
+        return self.rng.choice([0.0, 0.3, 1.0, 2.0])
 
     def _make_centres(self, loop: VirtualLoop) -> None:
         deployment = self.template.gateway.deployment
