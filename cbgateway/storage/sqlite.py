@@ -25,7 +25,7 @@ from cbgateway.domain.errors import (
     StoreFailedError,
 )
 from cbgateway.domain.ports import Transaction
-from cbgateway.storage.connection import BUSY_TIMEOUT_MS, connect, named_errors, transaction
+from cbgateway.storage.connection import connect, named_errors, transaction, wait_for_lock
 from cbgateway.storage.rows import milliseconds
 from cbgateway.storage.transaction import SqliteTransaction
 
@@ -218,7 +218,7 @@ def _look_at(path: Path, vfs: str | None) -> dict[str, str]:
         StoreError: it is not one of ours, or of another version.
     """
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)) as look:
-        look.set_busy_timeout(BUSY_TIMEOUT_MS)
+        wait_for_lock(look)
         application_id, version = look.pragma("application_id"), look.pragma("user_version")
         if application_id != APPLICATION_ID:
             msg = f"{path} is not a cbgateway database; it was left untouched"
