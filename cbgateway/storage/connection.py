@@ -14,8 +14,8 @@ SYNCHRONOUS_FULL = 2
 UNUSABLE = (apsw.BusyError, apsw.CantOpenError, apsw.CorruptError, apsw.NotADBError)
 BUSY_TIMEOUT_S = 10  # another process holds the write lock for one commit, not for seconds
 BUSY_WAIT_S = 0.001
-"""Between two tries for the write lock. SQLite's own pauses grow to 100 ms: beside a bulk job, which
-lets go for a few milliseconds at a time, an approval would miss most of those."""
+"""Between two tries for the write lock. SQLite's own pauses grow to 100 ms: beside a bulk job,
+which lets go for a few milliseconds at a time, an approval would miss most of those."""
 
 
 def connect(
