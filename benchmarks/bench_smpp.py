@@ -225,8 +225,8 @@ def prepare(home: Path, port: int, count: int) -> None:
                 name, may_submit=submits, may_approve=not submits, permission=permission
             )
             path.rename(home / f"{name}.key")
-        with gateway.store.transaction() as tx:
-            tx.put_recipients("kt", (Recipient(one, "KR-26", "ko") for one in numbers(count)))
+        recipients = (Recipient(one, "KR-26", "ko") for one in numbers(count))
+        gateway.store.put_recipients("kt", enumerate(recipients))
 
 
 def issue(gateway: Gateway, octets: bytes) -> float:

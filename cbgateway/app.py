@@ -1,6 +1,7 @@
 """The composition root: the only place that knows every module and joins them."""
 
 import asyncio
+import io
 import json
 import random
 import time
@@ -10,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from loguru import logger
 
@@ -19,7 +20,7 @@ from cbgateway.codec import cbs
 from cbgateway.codec.dcs import choose_dcs
 from cbgateway.domain import failpoints
 from cbgateway.domain.bulletin import BulletinKind, BulletinState, Mode
-from cbgateway.domain.delivery import BulletinRecord, Event, Recipient
+from cbgateway.domain.delivery import BulletinRecord, Event
 from cbgateway.domain.errors import (
     AuditError,
     DiskFullError,
@@ -42,7 +43,7 @@ from cbgateway.home import (
     serving_lock,
     write_backup,
 )
-from cbgateway.interfaces.recipients import parse_recipients
+from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.keyring import Keyring
 from cbgateway.preflight import Finding, Level, check_may_serve, findings
@@ -354,22 +355,21 @@ class Gateway:
             seals.append(seal)
         return seals
 
-    def import_recipients(self, carrier: str, octets: bytes) -> int:
+    def import_recipients(self, carrier: str, source: bytes | BinaryIO) -> int:
         """Read a carrier's recipient list from CSV; all of it or nothing.
 
         Raises:
             UnknownNameError: the carrier is not configured.
-            InputError: a line is wrong; names the line.
+            InputError: lines are wrong; names them.
         """
         if carrier not in self.deployment.carriers:
             raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
-        recipients: tuple[Recipient, ...] = parse_recipients(
-            octets,
+        lines = read_recipients(
+            io.BytesIO(source) if isinstance(source, bytes) else source,
             regions=self.deployment.regions,
             languages=self.deployment.country.languages,
         )
-        with self.store.transaction() as tx:
-            return tx.put_recipients(carrier, recipients)
+        return self.store.put_recipients(carrier, lines)
 
     # Operations
 

@@ -7,7 +7,7 @@ A connection whose durability settings do not read back as asked is refused.
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -18,6 +18,7 @@ from typing import Any, Generic, Self, TypeVar
 import apsw
 
 from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.delivery import Recipient
 from cbgateway.domain.errors import (
     DiskFullError,
     ModeMismatchError,
@@ -27,6 +28,7 @@ from cbgateway.domain.errors import (
 from cbgateway.domain.ports import Transaction
 from cbgateway.storage.connection import connect, named_errors, transaction, wait_for_lock
 from cbgateway.storage.rows import milliseconds
+from cbgateway.storage.staging import put_recipients
 from cbgateway.storage.transaction import SqliteTransaction
 
 T = TypeVar("T")
@@ -179,6 +181,11 @@ class SqliteStore:
         changed = version != self._seen
         self._seen = version
         return changed
+
+    def put_recipients(self, carrier: str, lines: Iterable[tuple[int, Recipient]]) -> int:
+        """Put a list of subscribers into the database; see `domain.ports.Store`."""
+        with self._lock:
+            return put_recipients(self._connection, carrier, lines)
 
     def snapshot(self, path: Path) -> None:
         """Copy the database as it is now to a new file, while others go on writing.

@@ -5,6 +5,7 @@ are written, texts are read.
 """
 
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -15,7 +16,7 @@ from cbgateway.carriers.smpp.session import Credentials, SmppSession, State
 from cbgateway.codec import cbs, dcs, gsm7, smpp, smpp_text, ucs2
 from cbgateway.codec.smpp_bulk import AnswerFramer, SubmitAnswers, SubmitTemplate
 from cbgateway.domain.errors import AuditError, DecodeError, InputError, SignatureInvalidError
-from cbgateway.interfaces.recipients import parse_recipients
+from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.service.audit import read_witness
 from cbgateway.signing import tlog
@@ -306,7 +307,7 @@ def _phone_seal_claims(octets: bytes) -> object:
 
 
 def _recipients(octets: bytes) -> object:
-    return parse_recipients(octets, regions=REGIONS, languages=LANGUAGES)
+    return list(read_recipients(BytesIO(octets), regions=REGIONS, languages=LANGUAGES))
 
 
 def _witness(octets: bytes) -> object:
