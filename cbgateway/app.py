@@ -610,10 +610,12 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
                 "reconnect_delay_min_s": min(delay_max_s, carrier.smpp.reconnect_delay_min_s),
             }
             carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=delays)})
-        window = carrier_settings.window_requests_max
-        if window is not None:
-            smpp = carrier.smpp.model_copy(update={"window_requests_max": window})
-            carrier = carrier.model_copy(update={"smpp": smpp})
+        overrides = {
+            "window_requests_max": carrier_settings.window_requests_max,
+            "more_binds": carrier_settings.more_binds,
+        }
+        changes = {name: value for name, value in overrides.items() if value is not None}
+        carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=changes)})
         if carrier_settings.messages_per_s is not None:
             pacing = Pacing(messages_per_s=carrier_settings.messages_per_s)
             carrier = carrier.model_copy(update={"pacing": pacing})

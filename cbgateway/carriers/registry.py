@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Mapping
 
+from cbgateway.carriers.smpp.group import SmppGroup
 from cbgateway.carriers.smpp.link import Endpoint, SmppLink
 from cbgateway.carriers.smpp.session import Credentials
 from cbgateway.domain.ports import CarrierLink
@@ -12,7 +13,13 @@ LinkMaker = Callable[[CarrierProfile, Endpoint, Callable[[], float]], CarrierLin
 
 
 def _smpp(carrier: CarrierProfile, endpoint: Endpoint, random: Callable[[], float]) -> CarrierLink:
-    return SmppLink(carrier.code, endpoint, carrier.smpp, random=random)
+    binds = [
+        SmppLink(
+            carrier.code, endpoint, carrier.smpp.model_copy(update={"bind": kind}), random=random
+        )
+        for kind in (carrier.smpp.bind, *carrier.smpp.more_binds)
+    ]
+    return binds[0] if len(binds) == 1 else SmppGroup(carrier.code, binds)
 
 
 INTERFACES: Mapping[str, LinkMaker] = {"smpp": _smpp}

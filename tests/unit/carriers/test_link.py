@@ -21,7 +21,7 @@ from cbgateway.carriers.smpp.link import SmppLink
 from cbgateway.codec import cbs, smpp
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
 from cbgateway.domain.bulletin import Mode
-from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
+from cbgateway.domain.errors import InputError, NotSentError, RejectedError, UnansweredError
 from cbgateway.domain.orders import Area, Handle, Stop, Submit, WriteReplace
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.settings import CarrierSettings, tls_context
@@ -377,6 +377,19 @@ def test_tls_binds_only_with_who_the_certificate_names(
     assert asyncio.run(run()) is is_bound
     assert bool(heard) is is_bound
     assert is_bound or "not valid for 'other.example'" in warnings[0]
+
+
+def test_authorities_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    """A file that is not there, or is no certificate, is found before anything is sent."""
+    (tmp_path / "text.pem").write_text("no certificate")
+    settings = CarrierSettings(
+        mode=Mode.TEST, host="127.0.0.1", port=1, system_id="gateway", password_file=tmp_path
+    )
+
+    assert tls_context(settings) is None
+    for name in ("text.pem", "absent.pem"):
+        with pytest.raises(InputError, match=name):
+            tls_context(settings.model_copy(update={"tls_ca_file": tmp_path / name}))
 
 
 def test_what_is_urgent_does_not_wait_for_the_window() -> None:
