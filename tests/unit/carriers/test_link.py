@@ -222,6 +222,22 @@ def test_message_that_ends_between_its_parts_is_in_doubt(*, is_drained: bool) ->
     assert outcomes(asyncio.run(run())) == [3, 0]
 
 
+def test_messages_of_more_parts_than_the_window_go_part_by_part() -> None:
+    """Slowly, but everybody gets all of it."""
+    order = replace(SUBMIT, text="장애 " * 40, recipients=SUBMIT.recipients[:2])
+
+    async def run() -> tuple[Any, list[smpp.Pdu]]:
+        async with connected(accept, window_requests_max=1) as (link, seen):
+            report = await link.send(order, seal="", handle=Handle(), is_urgent=False)
+            return report, [pdu for pdu in seen if isinstance(pdu.body, smpp.SubmitSm)]
+
+    report, sent = asyncio.run(run())
+
+    assert outcomes(report) == [1, 1]
+    numbers = [pdu.body.destination.address for pdu in sent]  # type: ignore[union-attr]
+    assert numbers == [number for number in order.recipients for _ in range(2)]
+
+
 def test_messages_of_parts_go_together_where_the_window_has_room() -> None:
     """Each has one outcome, and all parts of a message follow one another."""
     order = replace(SUBMIT, text="장애 " * 40)
