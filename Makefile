@@ -9,7 +9,7 @@ PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill campaign-power \
-	campaign-uml fuzz check demo states bench bench-core lock peers clean
+	campaign-uml fuzz check demo states bench bench-core bench-smpp lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ bench: setup ## measure, side by side with a peer
 
 bench-core: setup ## measure the durable core: acceptance, start-up, a million recipients
 	$(BIN)/python benchmarks/core.py
+
+bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
+	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)
 
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \

@@ -1,6 +1,7 @@
 """The composition root: the only place that knows every module and joins them."""
 
 import asyncio
+import io
 import json
 import random
 import time
@@ -10,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from loguru import logger
 
@@ -19,7 +20,7 @@ from cbgateway.codec import cbs
 from cbgateway.codec.dcs import choose_dcs
 from cbgateway.domain import failpoints
 from cbgateway.domain.bulletin import BulletinKind, BulletinState, Mode
-from cbgateway.domain.delivery import BulletinRecord, Event, Recipient
+from cbgateway.domain.delivery import BulletinRecord, Event
 from cbgateway.domain.errors import (
     AuditError,
     DiskFullError,
@@ -44,7 +45,7 @@ from cbgateway.home import (
 )
 from cbgateway.interfaces.cap.exchange import CapExchange
 from cbgateway.interfaces.cap.incoming import CapSender, OpenedCap, open_cap
-from cbgateway.interfaces.recipients import parse_recipients
+from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.keyring import Keyring
 from cbgateway.preflight import Finding, Level, check_may_serve, findings
@@ -442,22 +443,21 @@ class Gateway:
             seals.append(seal)
         return seals
 
-    def import_recipients(self, carrier: str, octets: bytes) -> int:
+    def import_recipients(self, carrier: str, source: bytes | BinaryIO) -> int:
         """Read a carrier's recipient list from CSV; all of it or nothing.
 
         Raises:
             UnknownNameError: the carrier is not configured.
-            InputError: a line is wrong; names the line.
+            InputError: lines are wrong; names them.
         """
         if carrier not in self.deployment.carriers:
             raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
-        recipients: tuple[Recipient, ...] = parse_recipients(
-            octets,
+        lines = read_recipients(
+            io.BytesIO(source) if isinstance(source, bytes) else source,
             regions=self.deployment.regions,
             languages=self.deployment.country.languages,
         )
-        with self.store.transaction() as tx:
-            return tx.put_recipients(carrier, recipients)
+        return self.store.put_recipients(carrier, lines)
 
     # Operations
 
@@ -618,10 +618,12 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
                 "reconnect_delay_min_s": min(delay_max_s, carrier.smpp.reconnect_delay_min_s),
             }
             carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=delays)})
-        window = carrier_settings.window_requests_max
-        if window is not None:
-            smpp = carrier.smpp.model_copy(update={"window_requests_max": window})
-            carrier = carrier.model_copy(update={"smpp": smpp})
+        overrides = {
+            "window_requests_max": carrier_settings.window_requests_max,
+            "more_binds": carrier_settings.more_binds,
+        }
+        changes = {name: value for name, value in overrides.items() if value is not None}
+        carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=changes)})
         if carrier_settings.messages_per_s is not None:
             pacing = Pacing(messages_per_s=carrier_settings.messages_per_s)
             carrier = carrier.model_copy(update={"pacing": pacing})

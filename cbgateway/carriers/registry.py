@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Mapping
 
+from cbgateway.carriers.smpp.group import SmppGroup
 from cbgateway.carriers.smpp.link import Endpoint, SmppLink
 from cbgateway.carriers.smpp.session import Credentials
 from cbgateway.domain.ports import CarrierLink, Inbox
@@ -17,7 +18,17 @@ def _smpp(
     random: Callable[[], float],
     inbox: Inbox | None,
 ) -> CarrierLink:
-    return SmppLink(carrier.code, endpoint, carrier.smpp, random=random, inbox=inbox)
+    binds = [
+        SmppLink(
+            carrier.code,
+            endpoint,
+            carrier.smpp.model_copy(update={"bind": kind}),
+            random=random,
+            inbox=inbox,
+        )
+        for kind in (carrier.smpp.bind, *carrier.smpp.more_binds)
+    ]
+    return binds[0] if len(binds) == 1 else SmppGroup(carrier.code, binds)
 
 
 INTERFACES: Mapping[str, LinkMaker] = {"smpp": _smpp}

@@ -259,10 +259,6 @@ class Transaction(Protocol):
         ...
 
     # Recipients
-    def put_recipients(self, carrier: str, recipients: Iterable[Recipient]) -> int:
-        """Add subscribers to a carrier's list, or move them to another region; gives how many."""
-        ...
-
     def recipients(self, carrier: str, regions: Sequence[str]) -> Iterator[Recipient]:
         """Go through a carrier's subscribers in the given regions, one region after another."""
         ...
@@ -454,6 +450,23 @@ class Store(Protocol):
 
         Raises:
             StoreFailedError: the disk failed; the process has to end.
+        """
+        ...
+
+    def put_recipients(self, carrier: str, lines: Iterable[tuple[int, Recipient]]) -> int:
+        """Add subscribers to a carrier's list, or move them to another region; all or none.
+
+        Nobody waits while `lines` are read.
+
+        Args:
+            carrier: whose subscribers they are.
+            lines: which line of the list each stands in, counting up, and who it is.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            InputError: a number stands there twice; names the lines.
         """
         ...
 

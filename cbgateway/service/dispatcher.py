@@ -30,8 +30,9 @@ BATCH_MAX = 16
 URGENT_MAX = 16
 """As many again of those that wait for nothing."""
 URGENT_RANK = 0
-POLL_INTERVAL_S = 0.05
-"""How often the store is asked whether another process has committed something."""
+POLL_INTERVAL_S = 0.005
+"""How often the store is asked whether another process has committed something: a few microseconds
+each time, and most of what an alert waits for."""
 DRAIN_TIMEOUT_S = 15
 """How long answers are waited for when stopping; longer than any carrier's response timer."""
 SWEEP_INTERVAL_S = 1.0

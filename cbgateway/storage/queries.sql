@@ -166,12 +166,32 @@ SELECT 1 FROM spent WHERE bulletin_id = :bulletin_id AND region = :region;
 -- name: put_spent
 INSERT INTO spent (bulletin_id, region) VALUES (:bulletin_id, :region);
 
--- name: remove_recipient
-DELETE FROM recipient WHERE carrier = :carrier AND number = :number;
+-- name: make_staged
+-- a list before it is accepted; this file is the connection's own, and no lock is held for it
+CREATE TEMP TABLE IF NOT EXISTS staged (
+  line INTEGER PRIMARY KEY, number TEXT NOT NULL, region TEXT NOT NULL, language TEXT NOT NULL
+);
 
--- name: put_recipient
+-- name: stage
+INSERT INTO staged (line, number, region, language) VALUES (?, ?, ?, ?);
+
+-- name: staged_twice
+SELECT line, number FROM (
+  SELECT line, number, row_number() OVER (PARTITION BY number ORDER BY line) AS nth FROM staged)
+WHERE nth > 1 ORDER BY line LIMIT :limit;
+
+-- name: count_staged
+SELECT count(*) FROM staged;
+
+-- name: clear_staged
+DELETE FROM staged;
+
+-- name: put_staged_recipients
+-- who is on the list already, as the list says, costs no write
 INSERT INTO recipient (carrier, region, number, language)
-VALUES (:carrier, :region, :number, :language);
+SELECT :carrier, region, number, language FROM staged WHERE true ORDER BY region, number
+ON CONFLICT (carrier, number) DO UPDATE SET region = excluded.region, language = excluded.language
+WHERE region <> excluded.region OR language <> excluded.language;
 
 -- name: recipients
 SELECT number, region, language

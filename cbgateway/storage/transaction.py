@@ -354,20 +354,6 @@ class SqliteTransaction:
 
     # Recipients
 
-    def put_recipients(self, carrier: str, recipients: Iterable[Recipient]) -> int:
-        count = 0
-        for count, recipient in enumerate(recipients, start=1):  # noqa: B007 - the count is used
-            self._run("remove_recipient", carrier=carrier, number=recipient.number)
-            self._run(
-                "put_recipient",
-                carrier=carrier,
-                region=recipient.region,
-                number=recipient.number,
-                language=recipient.language,
-            )
-        self.bump("recipients")
-        return count
-
     def recipients(self, carrier: str, regions: Sequence[str]) -> Iterator[Recipient]:
         for region in regions:
             for row in self._run("recipients", carrier=carrier, region=region):

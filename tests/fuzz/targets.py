@@ -5,6 +5,7 @@ are written, texts are read.
 """
 
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from typing import Any
 
 from cryptography import x509
@@ -26,7 +27,7 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.interfaces.cap.document import CapAlert
 from cbgateway.interfaces.cap.incoming import CapSender, check_is_ours, open_cap, request_of
-from cbgateway.interfaces.recipients import parse_recipients
+from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.service.audit import read_witness
 from cbgateway.service.deployment import Deployment
@@ -356,7 +357,7 @@ def _asks(alert: CapAlert) -> None:
 
 
 def _recipients(octets: bytes) -> object:
-    return parse_recipients(octets, regions=REGIONS, languages=LANGUAGES)
+    return list(read_recipients(BytesIO(octets), regions=REGIONS, languages=LANGUAGES))
 
 
 def _witness(octets: bytes) -> object:

@@ -125,6 +125,16 @@ class SmppLink:
         """Recipients that one Submit may have: what the centre takes in a while, within bounds."""
         return self._pacer.window
 
+    @property
+    def may_send(self) -> bool:
+        """Whether requests can be made on a bind of this kind."""
+        return self._rules.bind != "receiver"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the message centre has accepted the bind, and requests are still made."""
+        return self._ready.is_set() and not self._is_draining
+
     async def run(self) -> None:
         """Hold the bind up, reconnecting with backoff, until cancelled."""
         while True:

@@ -93,6 +93,18 @@ def test_range_is_settled_once() -> None:
     assert one.in_flight == 0
 
 
+def test_second_answer_among_others_says_nothing() -> None:
+    """What was refused first stays refused, though a run of answers names it again."""
+    one = bound()
+    numbers = send(one, 3)
+    assert one.receive(accepted(numbers[0], BAD_NUMBER), now=0.1) == []
+
+    (settled,) = one.receive(b"".join(accepted(number) for number in numbers), now=0.1)
+
+    assert settled.outcomes == bytes([REFUSED, YES, YES])
+    assert settled.refusals == {0: BAD_NUMBER}
+
+
 def test_range_has_one_timer() -> None:
     """What is not answered in time is in doubt, and the session goes on."""
     one = bound()
