@@ -56,6 +56,7 @@ from cbgateway.service.authority import signer_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
 from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.inbox import Inbox
 from cbgateway.service.outbox import Outbox
 from cbgateway.settings import Settings, load_settings, read_password, tls_context
 from cbgateway.signing.canonical import canonical
@@ -533,12 +534,18 @@ class Gateway:
             with self.store.read() as tx:
                 found = findings(self.home, self.settings, tx, now=self.clock.now())
             check_may_serve(found, self.settings.mode)  # every reason before the first that raises
-            links = self._links()
+            inbox = Inbox(self.store, self.deployment, self.clock)
+            links = self._links(inbox)
             ballast = ballast_of(self.settings)
             ballast.hold()
             self.store.on_full = ballast.release
             dispatcher = Dispatcher(
-                self.store, self.deployment, links, clock=self.clock, random=random.random
+                self.store,
+                self.deployment,
+                links,
+                clock=self.clock,
+                random=random.random,
+                inbox=inbox,
             )
             witnessing = asyncio.create_task(self._witness())
             try:
@@ -565,7 +572,7 @@ class Gateway:
                     logger.error("the audit log cannot be witnessed: {}", error)
             await asyncio.sleep(WITNESS_INTERVAL_S)
 
-    def _links(self) -> Mapping[str, CarrierLink]:
+    def _links(self, inbox: Inbox) -> Mapping[str, CarrierLink]:
         return {
             code: make_link(
                 self.deployment.carriers[code],
@@ -576,6 +583,7 @@ class Gateway:
                 random=random.random,
                 tls=tls_context(settings),
                 server_name=settings.tls_server_name,
+                inbox=inbox,
             )
             for code, settings in self.settings.carriers.items()
         }

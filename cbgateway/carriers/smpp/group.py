@@ -72,7 +72,8 @@ class SmppGroup:
         outcomes = bytearray([Outcome.UNSENT]) * len(order.recipients)
         causes: Counter[str] = Counter()
         left: Sequence[int] = range(len(order.recipients))
-        has_left = False
+        parts = 0
+        ids: list[bytes] = []
         while left and (binds := self._up()):
             shares = _share(left, binds)
             async with asyncio.TaskGroup() as group:
@@ -86,17 +87,23 @@ class SmppGroup:
                 if report is None:
                     again += share
                     continue
-                has_left = True
+                parts = report.parts
+                if report.ids:
+                    ids = ids or [b""] * (parts * len(outcomes))
+                    for at, index in enumerate(share):
+                        ids[index * parts : (index + 1) * parts] = report.ids[
+                            at * parts : (at + 1) * parts
+                        ]
                 causes.update(report.causes)
                 for index, octet in zip(share, report.outcomes, strict=True):
                     outcomes[index] = octet
                     if octet == Outcome.UNSENT and not bind.is_ready:
                         again.append(index)
             left = again
-        if not has_left:
+        if not parts:
             msg = f"{self.peer_id} is not connected"
             raise NotSentError(msg)
-        return SubmitReport(bytes(outcomes), causes)
+        return SubmitReport(bytes(outcomes), causes, parts, ids)
 
 
 async def _send_share(

@@ -26,7 +26,8 @@ from cbgateway.domain.orders import Area, Handle, Stop, Submit, WriteReplace
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.settings import CarrierSettings, tls_context
 
-CARRIER = load_checked_profiles(None).carriers["kt"]
+_KT = load_checked_profiles(None).carriers["kt"]
+CARRIER = _KT.model_copy(update={"smpp": _KT.smpp.model_copy(update={"bind": "transmitter"})})
 COMMON: dict[str, Any] = {
     "bulletin_id": "inc-1/1",
     "alert_class": "safety",
