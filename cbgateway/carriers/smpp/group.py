@@ -72,7 +72,8 @@ class SmppGroup:
         outcomes = bytearray([Outcome.UNSENT]) * len(order.recipients)
         causes: Counter[str] = Counter()
         left: Sequence[int] = range(len(order.recipients))
-        parts = 0
+        has_left = False
+        parts = 1
         ids: list[bytes] = []
         while left and (binds := self._up()):
             shares = _share(left, binds)
@@ -87,20 +88,20 @@ class SmppGroup:
                 if report is None:
                     again += share
                     continue
-                parts = report.parts
+                has_left = True
+                causes.update(report.causes)
                 if report.ids:
+                    parts = report.parts
                     ids = ids or [b""] * (parts * len(outcomes))
                     for at, index in enumerate(share):
-                        ids[index * parts : (index + 1) * parts] = report.ids[
-                            at * parts : (at + 1) * parts
-                        ]
-                causes.update(report.causes)
+                        names = report.ids[at * parts : (at + 1) * parts]
+                        ids[index * parts : (index + 1) * parts] = names
                 for index, octet in zip(share, report.outcomes, strict=True):
                     outcomes[index] = octet
                     if octet == Outcome.UNSENT and not bind.is_ready:
                         again.append(index)
             left = again
-        if not parts:
+        if not has_left:
             msg = f"{self.peer_id} is not connected"
             raise NotSentError(msg)
         return SubmitReport(bytes(outcomes), causes, parts, ids)

@@ -105,6 +105,19 @@ def test_window_is_spread_by_what_each_bind_takes() -> None:
     assert 400 == group.window_max
 
 
+def test_ids_are_joined_in_the_order_of_recipients() -> None:
+    """Whichever bind a message took, its parts are known by what the centre called them there."""
+
+    def name(bind: Bind, order: Submit) -> SubmitReport:
+        ids = [f"{number[-1]}{part}".encode() for number in order.recipients for part in "ab"]
+        return SubmitReport(bytes([Outcome.ACCEPTED]) * len(order.recipients), {}, 2, ids)
+
+    report = send(SmppGroup("kt", [Bind(answer=name), Bind(answer=name)]), SUBMIT)
+
+    assert report.parts == 2
+    assert report.ids == [f"{n}{part}".encode() for n in range(10) for part in "ab"]
+
+
 def test_one_recipient_goes_to_one_bind() -> None:
     """A probe after something was in doubt: the other bind is not asked with nobody."""
     binds: Any = [Bind(), Bind()]
