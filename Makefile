@@ -9,7 +9,7 @@ PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill campaign-power \
-	campaign-uml fuzz check demo states bench bench-core bench-smsc lock peers clean
+	campaign-uml fuzz check demo states bench bench-core bench-smpp bench-smsc lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,9 @@ bench-smsc: setup ## measure how fast the simulated SMSC answers
 
 bench-core: setup ## measure the durable core: acceptance, start-up, a million recipients
 	$(BIN)/python benchmarks/core.py
+
+bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
+	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)
 
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \

@@ -11,6 +11,7 @@ from cbgateway.cli import (
     demo,
     gateway,
     incident,
+    incoming,
     keys,
     operations,
     profiles,
@@ -38,6 +39,7 @@ app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(cap.app, name="cap")
 app.add_typer(incident.app, name="incident")
 app.add_typer(recipients.app, name="recipients")
+app.add_typer(incoming.app, name="incoming")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(profiles.app, name="profiles")
