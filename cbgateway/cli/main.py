@@ -7,10 +7,12 @@ from cbgateway.cli import (
     api,
     audit,
     bulletin,
+    cap,
     codec,
     demo,
     gateway,
     incident,
+    incoming,
     keys,
     operations,
     profiles,
@@ -35,8 +37,10 @@ app.command("backup", epilog=operations.BACKUP_EXAMPLES)(operations.backup)
 app.command("restore", epilog=operations.RESTORE_EXAMPLES)(operations.restore)
 app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.confirm_clock)
 app.add_typer(bulletin.app, name="bulletin")
+app.add_typer(cap.app, name="cap")
 app.add_typer(incident.app, name="incident")
 app.add_typer(recipients.app, name="recipients")
+app.add_typer(incoming.app, name="incoming")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(api.app, name="api")
