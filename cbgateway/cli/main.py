@@ -12,6 +12,7 @@ from cbgateway.cli import (
     demo,
     gateway,
     incident,
+    incoming,
     keys,
     mqtt,
     operations,
@@ -41,6 +42,7 @@ app.add_typer(cap.app, name="cap")
 app.add_typer(mqtt.app, name="mqtt")
 app.add_typer(incident.app, name="incident")
 app.add_typer(recipients.app, name="recipients")
+app.add_typer(incoming.app, name="incoming")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(api.app, name="api")

@@ -20,6 +20,7 @@ from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.inbox import Inbox
 from cbgateway.service.outbox import RANK_MAX, Answers, Leased, Outbox, Stream
 from cbgateway.service.pacing import Pacer
 from cbgateway.service.steady import SteadyClock
@@ -29,8 +30,9 @@ BATCH_MAX = 16
 URGENT_MAX = 16
 """As many again of those that wait for nothing."""
 URGENT_RANK = 0
-POLL_INTERVAL_S = 0.05
-"""How often the store is asked whether another process has committed something."""
+POLL_INTERVAL_S = 0.005
+"""How often the store is asked whether another process has committed something: a few microseconds
+each time, and most of what an alert waits for."""
 DRAIN_TIMEOUT_S = 15
 """How long answers are waited for when stopping; longer than any carrier's response timer."""
 SWEEP_INTERVAL_S = 1.0
@@ -48,6 +50,7 @@ class Dispatcher:
         *,
         clock: Clock,
         random: Callable[[], float],
+        inbox: Inbox | None = None,
     ) -> None:
         """Make a dispatcher.
 
@@ -57,10 +60,12 @@ class Dispatcher:
             links: by peer.
             clock: wall time.
             random: gives numbers from 0 up to 1, for jitter.
+            inbox: takes what the links' peers send; run beside them.
         """
         self._store = store
         self._clock = SteadyClock(clock)
-        self._outbox = Outbox(deployment)
+        self._inbox = inbox
+        self._outbox = Outbox(deployment, inbox)
         self._peers = [
             _Peer(link, store, self._outbox, Pacer(deployment), self._clock, random)
             for link in links.values()
@@ -91,6 +96,8 @@ class Dispatcher:
             serving = [group.create_task(peer.serve(stop)) for peer in self._peers]
             others = [group.create_task(peer.link.run()) for peer in self._peers]
             others.append(group.create_task(self._watch()))
+            if self._inbox is not None:
+                others.append(group.create_task(self._inbox.run()))
             await stop.wait()
             for peer in self._peers:
                 peer.link.drain()
@@ -283,7 +290,7 @@ class _Peer:
         if Outcome.IN_DOUBT in report.outcomes:
             self.is_on_probation = True
             early = "sent, and no answer came"
-        return Answers(report.outcomes, report.causes, early)
+        return Answers(report.outcomes, report.causes, early, report.parts, report.ids)
 
     async def _send(self, leased: Leased, order: Order) -> Report:
         """Send one order; whatever goes wrong on the way may have sent it."""
