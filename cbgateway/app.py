@@ -46,6 +46,8 @@ from cbgateway.interfaces.recipients import parse_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.keyring import Keyring
 from cbgateway.preflight import Finding, Level, check_may_serve, findings
+from cbgateway.profiles.contacts import Directory
+from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.loader import Profiles, load_profiles
 from cbgateway.profiles.models import Pacing
 from cbgateway.service import approval, intake
@@ -505,7 +507,7 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
     """Choose the profiles that a gateway's settings name.
 
     Raises:
-        UnknownNameError: they name a country or carrier that no profile has.
+        UnknownNameError: they name a country, carrier or deadlines that no profile has.
     """
     if settings.country not in profiles.countries:
         raise UnknownNameError("country", settings.country, known=tuple(profiles.countries))
@@ -531,7 +533,21 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
         regions=profiles.regions[settings.country],
         carriers=carriers,
         templates=profiles.templates.get(settings.country, {}),
+        deadlines=_deadlines(settings, profiles),
+        directory=profiles.directories.get(settings.country, Directory()),
+        words={
+            language: profiles.words[language]
+            for language in profiles.countries[settings.country].languages
+            if language in profiles.words
+        },
     )
+
+
+def _deadlines(settings: Settings, profiles: Profiles) -> DeadlineProfile:
+    code = settings.deadlines or profiles.countries[settings.country].deadlines
+    if code not in profiles.deadlines:
+        raise UnknownNameError("deadline profile", code, known=tuple(profiles.deadlines))
+    return profiles.deadlines[code]
 
 
 def carriers_of(country: str) -> tuple[str, ...]:

@@ -54,6 +54,12 @@ class Settings(_Settings):
     """Room held for what is never blocked, should the disk be full."""
     keys: Path = Path("keys")
     profiles: Path | None = None
+    deadlines: str | None = None
+    """Overrides the country's deadline profile."""
+    site: Path | None = None
+    """Where `serve` keeps the public pages up to date."""
+    site_url: str = ""
+    """Where people find them, without a slash at the end; links are relative without it."""
     carriers: dict[str, CarrierSettings]
 
 
@@ -90,6 +96,7 @@ def load_settings(home: Path) -> Settings:
             "keys": home / settings.keys,
             "marks": home / settings.marks,
             "witness": home / settings.witness,
+            "site": None if settings.site is None else home / settings.site,
             "profiles": None if settings.profiles is None else home / settings.profiles,
             "carriers": {
                 code: carrier.model_copy(update={"password_file": home / carrier.password_file})

@@ -142,6 +142,10 @@ class Transaction(Protocol):
         """Find what a sender's document with this name became, and the document's hash."""
         ...
 
+    def bulletin_with_code(self, code: str) -> BulletinRecord | None:
+        """Find a bulletin by its verification code."""
+        ...
+
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
         """List bulletins, in order."""
         ...

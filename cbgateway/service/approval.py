@@ -31,6 +31,7 @@ from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import settle
 from cbgateway.service.planning import Plan, encode_texts, plan
 from cbgateway.service.serials import next_serials
+from cbgateway.service.wording import check_promise_holds, read_back_phrase
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.seal import make_seal
@@ -117,10 +118,15 @@ def prepare(
 
 
 def confirmation_phrase(deployment: Deployment, bulletin: Bulletin) -> str:
-    """Give what an approver types for a wide area; it differs from mode to mode."""
-    if not deployment.is_wide(bulletin.regions):
-        return ""
-    return f"{bulletin.mode} {len(deployment.leaves(bulletin.regions))} regions"
+    """Give what an approver types for a wide area, and for numbers that nobody has verified.
+
+    It differs from mode to mode.
+    """
+    parts = []
+    if deployment.is_wide(bulletin.regions):
+        parts.append(f"{bulletin.mode} {len(deployment.leaves(bulletin.regions))} regions")
+    parts.append(read_back_phrase(deployment, bulletin))
+    return " ".join(filter(None, parts))
 
 
 def approval_document(
@@ -282,6 +288,7 @@ def _check_pending(record: BulletinRecord, now: datetime) -> None:
         expired = record.bulletin.expires.isoformat()
         msg = f"{record.bulletin.bulletin_id} expired at {expired}; submit it again"
         raise ExpiredError(msg)
+    check_promise_holds(record.bulletin, now=now)
 
 
 def _check_age(deployment: Deployment, bulletin_id: str, at: datetime, now: datetime) -> None:

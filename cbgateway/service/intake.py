@@ -3,7 +3,7 @@
 import difflib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,7 +37,17 @@ from cbgateway.profiles.templates import render
 from cbgateway.service.authority import check_regions, signer_of, use_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.planning import encode_texts
+from cbgateway.service.wording import (
+    STANDS_IN,
+    StatedFacts,
+    check_heartbeat,
+    check_promise,
+    check_wording,
+    facts_of,
+    with_code,
+)
 from cbgateway.signing.canonical import digest
+from cbgateway.signing.codes import new_code
 
 SUBMISSION = "cbgateway-submission-1"
 """Content name of a submitter's signature."""
@@ -75,6 +85,8 @@ class Request:
         next_update: a time, or how long from now.
         mode: the mode that the sender means; None for whatever this gateway's is.
         allow_duplicate: say the same again on purpose.
+        facts: what it says, for pages and briefings.
+        read_back: numbers outside the directory, typed once more.
     """
 
     document: Mapping[str, object]
@@ -91,6 +103,8 @@ class Request:
     next_update: datetime | timedelta | None
     mode: Mode | None
     allow_duplicate: bool = False
+    facts: StatedFacts = field(default_factory=StatedFacts)
+    read_back: tuple[str, ...] = ()
 
 
 def submit(
@@ -117,8 +131,10 @@ def submit(
         return known
     earlier = _check_incident(tx, deployment, request)
     number = 1 + max((record.bulletin.number for record in earlier), default=0)
-    bulletin = _bulletin(deployment, request, person, earlier, number=number, now=now)
-    warnings = _check_duplicate(tx, deployment, request, bulletin, now)
+    bulletin = _bulletin(
+        deployment, request, person, earlier, number=number, code=_unused_code(tx), now=now
+    )
+    warnings = _check(tx, deployment, request, bulletin, earlier, now)
     if request.incident is not None:
         tx.add_incident(request.incident)
     record = BulletinRecord(
@@ -167,8 +183,9 @@ def revise(
         if record.bulletin.number < old.bulletin.number
     )
     number = old.bulletin.number
-    bulletin = _bulletin(deployment, request, person, earlier, number=number, now=now)
-    warnings = _check_duplicate(tx, deployment, request, bulletin, now)
+    code = old.bulletin.code or _unused_code(tx)
+    bulletin = _bulletin(deployment, request, person, earlier, number=number, code=code, now=now)
+    warnings = _check(tx, deployment, request, bulletin, earlier, now)
     hands = tuple(dict.fromkeys((*old.submission.hands, person.name)))
     submission = _submission(request, person, hands, warnings, signature, now)
     tx.revise_bulletin(bulletin, submission)
@@ -276,6 +293,31 @@ def _known(tx: Transaction, request: Request) -> BulletinRecord | None:
     return record
 
 
+def _unused_code(tx: Transaction) -> str:
+    """Make a verification code that no bulletin has."""
+    while True:
+        code = new_code()
+        if tx.bulletin_with_code(code) is None:
+            return code
+
+
+def _check(
+    tx: Transaction,
+    deployment: Deployment,
+    request: Request,
+    bulletin: Bulletin,
+    earlier: tuple[BulletinRecord, ...],
+    now: datetime,
+) -> tuple[str, ...]:
+    """Refuse what must not be said or promised; give warnings for the second person."""
+    incident = request.incident or tx.incident(request.incident_id)
+    check_promise(deployment, bulletin, incident, now=now)
+    is_template = request.template is not None
+    check_heartbeat(deployment, bulletin, earlier, is_template=is_template, now=now)
+    warnings = check_wording(deployment, bulletin, incident, read_back=request.read_back)
+    return _check_duplicate(tx, deployment, request, bulletin, now) + warnings
+
+
 def _check_duplicate(
     tx: Transaction,
     deployment: Deployment,
@@ -300,7 +342,7 @@ def _check_duplicate(
         other = record.bulletin
         if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
             continue
-        if (other.regions, other.texts) == (bulletin.regions, bulletin.texts):
+        if (other.regions, _said(other)) == (bulletin.regions, _said(bulletin)):
             if not request.allow_duplicate:
                 msg = (
                     f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
@@ -315,6 +357,16 @@ def _check_duplicate(
     return tuple(warnings)
 
 
+def _said(bulletin: Bulletin) -> dict[str, str]:
+    """Give the texts without the code, which differs when nothing else does."""
+    if not bulletin.code:
+        return dict(bulletin.texts)
+    return {
+        language: text.replace(bulletin.code, STANDS_IN)
+        for language, text in bulletin.texts.items()
+    }
+
+
 def _are_alike(one: str, other: str) -> bool:
     return difflib.SequenceMatcher(None, one, other).ratio() >= SIMILAR_RATIO
 
@@ -326,6 +378,7 @@ def _bulletin(
     earlier: tuple[BulletinRecord, ...],
     *,
     number: int,
+    code: str,
     now: datetime,
 ) -> Bulletin:
     if request.mode is not None and request.mode != deployment.mode:
@@ -335,7 +388,7 @@ def _bulletin(
     check_may_submit(person, use_of(deployment, class_name, request.kind))
     regions = _regions(deployment, request, person)
     expires = _expires(deployment, request, now)
-    texts = _texts(deployment, request, class_name)
+    texts = _texts(deployment, request, class_name, code)
     return Bulletin(
         bulletin_id=f"{request.incident_id}/{number}",
         incident_id=request.incident_id,
@@ -355,6 +408,8 @@ def _bulletin(
             if record.decision is not None and record.decision.plan_hash
         ),
         mode=deployment.mode,
+        code=code,
+        facts=facts_of(deployment, request.facts, request.template, now=now),
     )
 
 
@@ -442,14 +497,14 @@ def _at(name: str, when: datetime | timedelta, now: datetime) -> datetime:
         raise ExpiredError(msg) from error
 
 
-def _texts(deployment: Deployment, request: Request, class_name: str) -> dict[str, str]:
+def _texts(deployment: Deployment, request: Request, class_name: str, code: str) -> dict[str, str]:
     """Give the texts in NFC, checked against the class's length and each language's coding."""
     if request.kind is BulletinKind.WITHDRAWAL:
         if request.texts or request.template:
             msg = "texts: a withdrawal takes a broadcast off the air and shows nothing"
             raise InputError(msg)
         return {}
-    given = _rendered(deployment, request, class_name)
+    given = _rendered(deployment, request, class_name, code)
     if not given:
         msg = "texts: at least one language is needed"
         raise InputError(msg)
@@ -499,9 +554,11 @@ def _check_plain(language: str, text: str) -> None:
             raise NotBroadcastableError(language, problem)
 
 
-def _rendered(deployment: Deployment, request: Request, class_name: str) -> Mapping[str, str]:
+def _rendered(
+    deployment: Deployment, request: Request, class_name: str, code: str
+) -> Mapping[str, str]:
     if request.template is None:
-        return request.texts
+        return {language: with_code(text, code) for language, text in request.texts.items()}
     name, slots = request.template
     if name not in deployment.templates:
         raise UnknownNameError("template", name, known=tuple(deployment.templates))
@@ -516,6 +573,7 @@ def _rendered(deployment: Deployment, request: Request, class_name: str) -> Mapp
             language=language,
             characters_max=characters_max
             - (len(rules[language].exercise_prefix) if is_exercise else 0),
+            code=code,
         )
         for language in template.languages
     }

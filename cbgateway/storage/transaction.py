@@ -190,6 +190,9 @@ class SqliteTransaction:
         rows = self._rows("bulletin_of", sender=sender, identifier=identifier)
         return _first((record_of(row), row["content_hash"]) for row in rows)
 
+    def bulletin_with_code(self, code: str) -> BulletinRecord | None:
+        return _first(map(record_of, self._rows("bulletin_with_code", code=code)))
+
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
         return tuple(map(record_of, self._rows("bulletins", incident_id=incident_id)))
 
