@@ -50,7 +50,7 @@ from cbgateway.profiles.contacts import Directory
 from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.loader import Profiles, load_profiles
 from cbgateway.profiles.models import Pacing
-from cbgateway.service import approval, intake
+from cbgateway.service import approval, intake, promises
 from cbgateway.service.authority import signer_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
@@ -63,6 +63,7 @@ from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.seal import Seal, check_texts, open_seal
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
+from cbgateway.telling import Telling
 
 T = TypeVar("T")
 
@@ -135,6 +136,11 @@ class Gateway:
             history = History(settings, store, marks, clock)
             history.check()
             yield cls(home, settings, deployment, store, marks, clock, keyring, history)
+
+    @property
+    def telling(self) -> Telling:
+        """Give what this gateway tells beside its bulletins."""
+        return Telling(self.settings, self.deployment, self.store, self.clock)
 
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
@@ -417,6 +423,7 @@ class Gateway:
             for (peer_id, state), count in tx.count_open().items():
                 deliveries.setdefault(peer_id, {})[state.value] = count
             size = tx.audit_size()
+            missed = tx.count(promises.COUNTER)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
@@ -428,6 +435,7 @@ class Gateway:
                 "entries": size,
                 "witnessed": None if witnessed is None else witnessed.size,
             },
+            "promises": {"missed": missed, "open": self.telling.promises()},
             "has_ballast": ballast_of(self.settings).is_there(),
         }
 
@@ -455,12 +463,16 @@ class Gateway:
             dispatcher = Dispatcher(
                 self.store, self.deployment, links, clock=self.clock, random=random.random
             )
-            witnessing = asyncio.create_task(self._witness())
+            beside = [
+                asyncio.create_task(self._witness()),
+                asyncio.create_task(self.telling.run()),
+            ]
             try:
                 await dispatcher.run(stop, on_ready)
             finally:
-                witnessing.cancel()
-                await asyncio.gather(witnessing, return_exceptions=True)
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
             await asyncio.to_thread(self.history.checkpoint)
 
     async def _witness(self) -> None:

@@ -98,7 +98,7 @@ class Transaction(Protocol):
         ...
 
     def count(self, counter: str) -> int:
-        """Give how often something has happened: ``authority``, ``recipients`` or ``clock``."""
+        """Give how often something has happened, such as ``authority`` or ``recipients``."""
         ...
 
     def bump(self, counter: str) -> None:

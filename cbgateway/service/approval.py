@@ -30,6 +30,7 @@ from cbgateway.service.budgets import check_budget
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import settle
 from cbgateway.service.planning import Plan, encode_texts, plan
+from cbgateway.service.said import said_document
 from cbgateway.service.serials import next_serials
 from cbgateway.service.wording import check_promise_holds, read_back_phrase
 from cbgateway.signing.canonical import canonical
@@ -208,7 +209,14 @@ def approve(
     _supersede(tx, bulletin, now)
     _commit_orders(tx, deployment, prepared.plan, seal_keys, now)
     _advance_incident(tx, bulletin)
-    detail = {"plan": plan_hash, "signature": signature, "confirmation": confirmation}
+    detail: dict[str, Any] = {
+        "plan": plan_hash,
+        "signature": signature,
+        "confirmation": confirmation,
+    }
+    incident = tx.incident(bulletin.incident_id)
+    if incident is not None:
+        detail["said"] = said_document(deployment, bulletin, incident)
     tx.record(Event(now, bulletin_id, "approved", person.name, detail))
     for identifier, serial in prepared.basis.serials.items():
         tx.put_serial_number(bulletin.incident_id, identifier, serial, at=now)
