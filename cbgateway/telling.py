@@ -1,15 +1,20 @@
 """What a gateway tells beside its bulletins: pages, briefings, promises, reports."""
 
 import asyncio
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
-from cbgateway.domain.errors import GatewayError
+from cbgateway.domain.bulletin import Bulletin, BulletinKind, Confidence, Facts
+from cbgateway.domain.delivery import Event
+from cbgateway.domain.errors import GatewayError, InputError, UnknownNameError
+from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.ports import Clock, Transaction
 from cbgateway.public.briefing_page import briefing_page
 from cbgateway.public.common import Site
@@ -18,8 +23,13 @@ from cbgateway.public.site import files, make_site
 from cbgateway.service import promises as kept
 from cbgateway.service.briefing import briefing, note_reading, readers_of
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.postmortem import OBSERVED, report
 from cbgateway.service.publication import HOLDS, Publication, publication
+from cbgateway.service.wording import STANDS_IN, check_wording, with_code
 from cbgateway.settings import Settings
+from cbgateway.signing import tlog
+from cbgateway.storage.rows import event_of
 from cbgateway.storage.sqlite import SqliteStore
 
 SWEEP_INTERVAL_S = 1.0
@@ -112,6 +122,86 @@ class Telling:
         with self.store.transaction() as tx:
             return note_reading(tx, bulletin_id, reader=reader, now=self.clock.now())
 
+    def report(self, incident_id: str, *, entries: Iterable[bytes] | None = None) -> dict[str, Any]:
+        """Give the report after an incident, of the audit log alone.
+
+        Args:
+            incident_id: which one.
+            entries: leaves of an exported log; None for this gateway's own.
+
+        Raises:
+            UnknownNameError: nothing of it was said.
+            InputError: the leaves are none of an audit log.
+        """
+        if entries is not None:
+            return report(read_events(entries), incident_id)
+        with self.store.read() as tx:
+            return report(tx.events(), incident_id)
+
+    def lint(
+        self,
+        text: str,
+        *,
+        language: str,
+        carrier: str,
+        kind: BulletinKind,
+        cause: str,
+        confidence: Confidence,
+    ) -> tuple[str, ...]:
+        """Look at a text as intake would; gives warnings.
+
+        Raises:
+            ContactError: a number or link is not verified, or needs the network that failed.
+            CauseError: a cause is claimed that is not confirmed.
+            UnknownNameError: no such language or carrier.
+        """
+        if language not in self.deployment.country.languages:
+            known = tuple(self.deployment.country.languages)
+            raise UnknownNameError("language", language, known=known)
+        if carrier and carrier not in self.deployment.carriers:
+            raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
+        now = self.clock.now()
+        bulletin = Bulletin(
+            bulletin_id="text/1",
+            incident_id="text",
+            number=1,
+            kind=kind,
+            sender="",
+            identifier="",
+            alert_class=self.deployment.country.default_class,
+            regions=(),
+            texts={language: with_code(text, STANDS_IN)},
+            sent=now,
+            expires=now,
+            next_update_at=None,
+            references=(),
+            mode=self.settings.mode,
+            facts=Facts(cause=cause, confidence=confidence),
+        )
+        incident = Incident("text", carrier, (), now, IncidentState.INVESTIGATING)
+        return check_wording(self.deployment, bulletin, incident, read_back=())
+
+    def note_display(
+        self, bulletin_id: str, *, carrier: str, region: str, at: datetime, source: str
+    ) -> None:
+        """Write down that a phone was seen to show a bulletin: by a probe, or by somebody.
+
+        Raises:
+            UnknownNameError: no such bulletin, carrier or region.
+            InputError: nothing says who saw it.
+        """
+        self.deployment.check_region(region)
+        if carrier not in self.deployment.carriers:
+            raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
+        if not source.strip():
+            msg = "source: say who or what saw it"
+            raise InputError(msg)
+        detail = {"carrier": carrier, "region": region, "at": at.isoformat(), "source": source}
+        with self.store.transaction() as tx:
+            if tx.bulletin(bulletin_id) is None:
+                raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
+            tx.record(Event(self.clock.now(), bulletin_id, OBSERVED, GATEWAY, detail))
+
     def promises(self) -> list[dict[str, Any]]:
         """List what is promised, the earliest first, ready for JSON."""
         now = self.clock.now()
@@ -164,3 +254,44 @@ class Telling:
             )
         if self.settings.site is not None:
             self.export_site(self.settings.site)
+
+
+def read_events(entries: Iterable[bytes]) -> Iterator[Event]:
+    """Read the leaves of an audit log.
+
+    Raises:
+        InputError: one is no event.
+    """
+    for index, entry in enumerate(entries):
+        try:
+            yield event_of(entry)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            msg = f"entry {index} is no event of an audit log"
+            raise InputError(msg) from error
+
+
+def read_export(folder: Path) -> Iterator[bytes]:
+    """Give the leaves of a log that `cbgateway audit export` has written, in order.
+
+    Raises:
+        InputError: the folder holds none, or something else than its checkpoint says.
+        AuditError: a bundle is cut.
+    """
+    try:
+        lines = (folder / "checkpoint").read_text("utf-8").split("\n")
+        size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
+        entries: list[bytes] = []
+        while len(entries) < size:
+            index, width = len(entries) // tlog.TILE_HASHES, size - len(entries)
+            path = tlog.tile_path("entries", index, min(width, tlog.TILE_HASHES))
+            found = tlog.unbundle((folder / path).read_bytes())
+            if not found:
+                break
+            entries += found
+    except (OSError, ValueError, IndexError) as error:
+        msg = f"{folder} holds no exported audit log: {error}"
+        raise InputError(msg) from error
+    if len(entries) != size or tlog.root_of(entries) != root:
+        msg = f"{folder}: its entries are not those that its checkpoint is over"
+        raise InputError(msg)
+    yield from entries

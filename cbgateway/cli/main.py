@@ -14,6 +14,7 @@ from cbgateway.cli import (
     operations,
     profiles,
     recipients,
+    telling,
 )
 
 app = typer.Typer(
@@ -33,8 +34,13 @@ app.command("doctor", epilog=operations.DOCTOR_EXAMPLES)(operations.doctor)
 app.command("backup", epilog=operations.BACKUP_EXAMPLES)(operations.backup)
 app.command("restore", epilog=operations.RESTORE_EXAMPLES)(operations.restore)
 app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.confirm_clock)
+app.command("verify", epilog=telling.VERIFY_EXAMPLES)(telling.verify)
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(incident.app, name="incident")
+app.add_typer(telling.promise_app, name="promise")
+app.add_typer(telling.briefing_app, name="briefing")
+app.add_typer(telling.site_app, name="site")
+app.add_typer(telling.text_app, name="text")
 app.add_typer(recipients.app, name="recipients")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")

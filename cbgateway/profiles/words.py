@@ -124,6 +124,42 @@ class PageWords(Model):
     minutes: Text
 
 
+class ReportWords(Model):
+    """Labels of the report after an incident."""
+
+    title: Text
+    figures: Text
+    figure: Text
+    value: Text
+    source: Text
+    not_known: Text
+    detected: Text
+    ended: Text
+    to_submission: Text
+    to_approval: Text
+    to_acceptance: Text
+    to_display: Text
+    deadlines: Text
+    first_notice: Text
+    wanted: Text
+    took: Text
+    kept: Text
+    missed: Text
+    open: Text
+    compensation_due: Text
+    reach: Text
+    carrier: Text
+    level: Text
+    population: Text
+    uncovered: Text
+    deliveries: Text
+    corrections: Text
+    bulletins: Text
+    timeline: Text
+    lessons: Text
+    levels: dict[str, Text]
+
+
 class LanguageWords(Model):
     """Everything that is said in one language."""
 
@@ -139,6 +175,7 @@ class LanguageWords(Model):
     workarounds: dict[str, Text]
     page: PageWords
     briefing: BriefingWords
+    report: ReportWords
     lint: LintWords
 
     def cause(self, name: str, confidence: Confidence) -> str:

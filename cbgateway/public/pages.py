@@ -51,7 +51,7 @@ def incident(site: Site, words: LanguageWords, outage: Outage) -> bytes:
 
     def make(count: int) -> bytes:
         body: list[Child] = [
-            outage_section(site, words, outage, root="../../", heading="h2"),
+            outage_section(site, words, outage, root="../../", heading=None),
             tag("h2", labels.timeline),
             [notice_section(site, words, outage, one) for one in outage.notices[:count]],
             tag("p", labels.older_in_feed) if count < len(outage.notices) else None,
@@ -183,7 +183,7 @@ def not_found(site: Site, words: LanguageWords) -> bytes:
 
 
 def outage_section(
-    site: Site, words: LanguageWords, outage: Outage, *, root: str, heading: str
+    site: Site, words: LanguageWords, outage: Outage, *, root: str, heading: str | None
 ) -> Markup:
     """Show what is known of an outage, and what was said last."""
     labels, facts = words.page, outage.facts
@@ -206,7 +206,7 @@ def outage_section(
         rows.append((labels.workaround, tag("ul", [tag("li", one) for one in advice])))
     return tag(
         "section",
-        tag(heading, incident_link(outage, site.title(outage, words), root=root)),
+        heading and tag(heading, incident_link(outage, site.title(outage, words), root=root)),
         facts_list(rows),
         said_last(site, words, outage, root=root),
         tag(

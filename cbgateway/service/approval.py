@@ -21,7 +21,7 @@ from cbgateway.domain.errors import (
     StaleError,
     UnknownNameError,
 )
-from cbgateway.domain.incident import IncidentState
+from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.lifecycle import INCIDENT_TRANSITIONS, DeliveryState, advance_bulletin
 from cbgateway.domain.people import Person, check_may_approve
 from cbgateway.domain.ports import SerialMarks, Transaction
@@ -30,6 +30,7 @@ from cbgateway.service.budgets import check_budget
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import settle
 from cbgateway.service.planning import Plan, encode_texts, plan
+from cbgateway.service.reach import Reach, reach_of
 from cbgateway.service.said import said_document
 from cbgateway.service.serials import next_serials
 from cbgateway.service.wording import check_promise_holds, read_back_phrase
@@ -64,12 +65,14 @@ class Prepared:
 
     Attributes:
         confirmation: what the approver has to type; empty when the area is not wide.
+        reach: who would be told for sure, by region and carrier.
     """
 
     record: BulletinRecord
     plan: Plan
     basis: Basis
     confirmation: str
+    reach: tuple[Reach, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,19 @@ def prepare(
         live=basis.live,
         recipients={code: tx.recipients(code, leaves) for code in deployment.carriers},
     )
-    return Prepared(record, planned, basis, confirmation_phrase(deployment, bulletin))
+    incident = tx.incident(bulletin.incident_id)
+    reach = () if incident is None else _reach(deployment, bulletin, incident)
+    return Prepared(record, planned, basis, confirmation_phrase(deployment, bulletin), reach)
+
+
+def _reach(deployment: Deployment, bulletin: Bulletin, incident: Incident) -> tuple[Reach, ...]:
+    return reach_of(
+        deployment,
+        incident,
+        kind=bulletin.kind,
+        alert_class=bulletin.alert_class,
+        regions=bulletin.regions,
+    )
 
 
 def confirmation_phrase(deployment: Deployment, bulletin: Bulletin) -> str:

@@ -4,6 +4,7 @@ Nothing here reads the database, the profiles or a clock. What a figure rests on
 what nobody has measured says so.
 """
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -180,7 +181,7 @@ def _deadlines(began: datetime, mine: Sequence[Event], said: Sequence[Event]) ->
 def _corrections(said: Sequence[Event]) -> list[dict[str, Any]]:
     """Give every correction or withdrawal, with the seconds since what it takes back."""
     found = []
-    for before, event in zip(said, said[1:], strict=False):
+    for before, event in itertools.pairwise(said):
         if _said(event)["kind"] in {WRONG, BulletinKind.WITHDRAWAL.value}:
             found.append(
                 {
@@ -197,15 +198,12 @@ def _reach(mine: Sequence[Event], said: Sequence[Event]) -> list[dict[str, Any]]
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for event in said:
         document = _said(event)
-        people = {one["code"]: one["population"] for one in document["regions"]}
-        for one in document["reach"]:
-            key = one["region"], one["carrier"]
-            row = rows.setdefault(key, {"levels": [], "accepted": None})
-            row["levels"].append(one["level"])
-            row["reason"] = one["reason"]
-            row["population"] = _figure(
-                people.get(one["region"]), document["population_source"] or NOT_KNOWN
-            )
+        for region, people in document["regions"]:
+            for carrier, one in document["reach"].items():
+                row = rows.setdefault((region, carrier), {"levels": [], "accepted": None})
+                row["levels"].append(one["level"])
+                row["reason"] = one["reason"]
+                row["population"] = _figure(people, document["population_source"] or NOT_KNOWN)
     for event in mine:
         detail = event.detail
         key = str(detail.get("region")), str(detail.get("peer"))
@@ -267,7 +265,7 @@ def _bulletin(event: Event, mine: Sequence[Event]) -> dict[str, Any]:
         ),
         "class": document["class"],
         "code": document["code"],
-        "regions": [one["code"] for one in document["regions"]],
+        "regions": [code for code, _ in document["regions"]],
         "texts": document["texts"],
         "cause": document["cause"],
         "cause_confidence": document["cause_confidence"],

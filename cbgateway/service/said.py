@@ -5,11 +5,15 @@ from typing import Any
 from cbgateway.domain.bulletin import Bulletin
 from cbgateway.domain.incident import Incident
 from cbgateway.service.deployment import Deployment
-from cbgateway.service.reach import reach_document, reach_of
+from cbgateway.service.reach import reach_of
 
 
 def said_document(deployment: Deployment, bulletin: Bulletin, incident: Incident) -> dict[str, Any]:
-    """Give what was said to whom, by which rules, and who was reached for sure."""
+    """Give what was said to whom, by which rules, and who was reached for sure.
+
+    A leaf of the log has 65,535 octets at most (tlog-tiles): with 512 regions and eight of the
+    longest texts there is room for 4,000 more.
+    """
     facts, next_at = bulletin.facts, bulletin.next_update_at
     deadlines = deployment.deadlines
     reaches = reach_of(
@@ -17,7 +21,7 @@ def said_document(deployment: Deployment, bulletin: Bulletin, incident: Incident
         incident,
         kind=bulletin.kind,
         alert_class=bulletin.alert_class,
-        regions=bulletin.regions,
+        regions=bulletin.regions[:1],  # what differs is the carrier, never the region
     )
     return {
         "kind": bulletin.kind.value,
@@ -38,16 +42,9 @@ def said_document(deployment: Deployment, bulletin: Bulletin, incident: Incident
             "services": [one.value for one in incident.services],
             "started_at": incident.started_at.isoformat(),
         },
-        "regions": [
-            {
-                "code": code,
-                "name": dict(deployment.regions[code].name),
-                "population": deployment.regions.population(code),
-            }
-            for code in bulletin.regions
-        ],
+        "regions": [[code, deployment.regions.population(code)] for code in bulletin.regions],
         "population_source": deployment.regions.population_source,
-        "reach": reach_document(reaches),
+        "reach": {one.carrier: {"level": one.level.value, "reason": one.reason} for one in reaches},
         "deadlines": {
             "profile": deadlines.code,
             "first_notice_s": deadlines.first_notice_s,
