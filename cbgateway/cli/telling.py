@@ -131,9 +131,8 @@ def show_briefing(
         return
     if found["is_superseded"]:
         console.print(f"[red]superseded: {found['newest']} is newer[/red]")
-    console.print(
-        f"[bold]{found['bulletin']}[/bold] {found['carrier']}: {', '.join(found['what'])}"
-    )
+    what = ", ".join(found["what"])
+    console.print(f"[bold]{found['bulletin']}[/bold] {found['carrier']}: {what}")
     for name in ("where", "since", "cause", "eta", "eta_words", "next_update_at"):
         value = found[name]
         if value:
@@ -167,9 +166,7 @@ def read_briefing(
         console.print(f"{bulletin}: {'read' if is_new else 'was read before'} by {reader.strip()}")
 
 
-@promise_app.command(
-    "list", epilog=examples("cbgateway promise list", "cbgateway promise list --json")
-)
+@promise_app.command("list", epilog=examples("cbgateway promise list --json"))
 @reports_errors
 def list_promises(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """List when people were told that they would hear again, the earliest first."""

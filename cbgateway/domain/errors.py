@@ -250,14 +250,14 @@ class DuplicateError(PolicyError):
 
 
 class ConfirmationError(PolicyError):
-    """A wide area needs the approver to type what the bulletin is about to do."""
+    """A wide area, or unverified digits, need the approver to type what is about to be done."""
 
     code = "confirmation-needed"
 
     def __init__(self, phrase: str, *, given: str) -> None:
         super().__init__(
-            f"this reaches a wide area; type {phrase!r} to confirm, not {given!r} "
-            "(`--confirm` for programs)"
+            f"this reaches a wide area, or shows digits that nobody has verified; type {phrase!r} "
+            f"to confirm, not {given!r} (`--confirm` for programs)"
         )
         self.phrase = phrase
 
