@@ -14,6 +14,7 @@ from cbgateway.cli import (
     operations,
     profiles,
     recipients,
+    replay,
     telling,
 )
 
@@ -48,6 +49,7 @@ app.add_typer(profiles.app, name="profiles")
 app.add_typer(codec.encode_app, name="encode")
 app.add_typer(codec.decode_app, name="decode")
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - an option's callback

@@ -1,6 +1,5 @@
 """Taking in a bulletin: who says so, may they, is it sound; then it waits for a second person."""
 
-import difflib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,13 +10,11 @@ from cbgateway.domain.bulletin import (
     Bulletin,
     BulletinKind,
     BulletinState,
-    MessageType,
     Mode,
     Reference,
 )
 from cbgateway.domain.delivery import BulletinRecord, Event, Submission
 from cbgateway.domain.errors import (
-    DuplicateError,
     ExpiredError,
     IdentifierReusedError,
     InputError,
@@ -36,9 +33,9 @@ from cbgateway.domain.ports import Transaction
 from cbgateway.profiles.templates import render
 from cbgateway.service.authority import check_regions, signer_of, use_of
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.duplicates import check_duplicate
 from cbgateway.service.planning import encode_texts
 from cbgateway.service.wording import (
-    STANDS_IN,
     StatedFacts,
     check_heartbeat,
     check_promise,
@@ -55,20 +52,11 @@ SUBMISSION = "cbgateway-submission-1"
 WITHDRAWAL = "cbgateway-take-back-1"
 """Content name of an author's signature when taking a bulletin back before its approval."""
 
-SIMILAR_RATIO = 0.9
-"""Texts that are so much alike are worth a warning (difflib's measure, 0 to 1)."""
-
 INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
 """Unicode categories of control, format, line and paragraph separator characters."""
 
 FILLERS = frozenset("\u034f\u115f\u1160\u3164\uffa0")
 """Letters and marks that show nothing: the grapheme joiner and Hangul's fillers (UTS 39 3.1)."""
-
-SIMILAR_COMPARED_MAX = 20
-"""Of a sender's recent bulletins, so many of the newest are compared: each costs a millisecond."""
-
-UNSAID = {BulletinState.REJECTED, BulletinState.WITHDRAWN, BulletinState.DRAFT}
-"""What nobody has been told: saying it again is no repetition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,60 +303,8 @@ def _check(
     is_template = request.template is not None
     check_heartbeat(deployment, bulletin, earlier, is_template=is_template, now=now)
     warnings = check_wording(deployment, bulletin, incident, read_back=request.read_back)
-    return _check_duplicate(tx, deployment, request, bulletin, now) + warnings
-
-
-def _check_duplicate(
-    tx: Transaction,
-    deployment: Deployment,
-    request: Request,
-    bulletin: Bulletin,
-    now: datetime,
-) -> tuple[str, ...]:
-    """Refuse what the same sender has just told the same regions; give warnings of what is alike.
-
-    Updates and withdrawals are never held up, nor is anybody by what somebody else has said.
-
-    Raises:
-        DuplicateError: with the way to say it all the same.
-    """
-    if bulletin.kind.message_type is not MessageType.ALERT:
-        return ()
-    since = now - timedelta(seconds=deployment.country.duplicate_guard_s)
-    language = deployment.country.default_language
-    warnings = []
-    compared = 0
-    for record in tx.recent_bulletins(bulletin.sender, since=since):
-        other = record.bulletin
-        if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
-            continue
-        if (other.regions, _said(other)) == (bulletin.regions, _said(bulletin)):
-            if not request.allow_duplicate:
-                msg = (
-                    f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
-                    f'{other.sent.isoformat()}; add "allow_duplicate": true if that is meant'
-                )
-                raise DuplicateError(msg)
-            warnings.append(f"repeats {other.bulletin_id} on purpose")
-        elif compared < SIMILAR_COMPARED_MAX:
-            compared += 1
-            if _are_alike(other.texts.get(language, ""), bulletin.texts.get(language, "")):
-                warnings.append(f"its text is much like that of {other.bulletin_id}")
-    return tuple(warnings)
-
-
-def _said(bulletin: Bulletin) -> dict[str, str]:
-    """Give the texts without the code, which differs when nothing else does."""
-    if not bulletin.code:
-        return dict(bulletin.texts)
-    return {
-        language: text.replace(bulletin.code, STANDS_IN)
-        for language, text in bulletin.texts.items()
-    }
-
-
-def _are_alike(one: str, other: str) -> bool:
-    return difflib.SequenceMatcher(None, one, other).ratio() >= SIMILAR_RATIO
+    is_meant = request.allow_duplicate
+    return check_duplicate(tx, deployment, bulletin, is_meant=is_meant, now=now) + warnings
 
 
 def _bulletin(
