@@ -104,7 +104,8 @@ class Directory:
             shown = match[0]
             is_counted = COUNTED.match(text, match.end()) is not None
             whole = self._number(shown)
-            pieces = shown.split() if whole is None and " " in shown else [shown]
+            is_foreign = shown.startswith("+")
+            pieces = shown.split() if whole is None and not is_foreign else [shown]
             if len(pieces) > 1 and not self._are_apart(pieces):
                 pieces = [shown]
             for index, piece in enumerate(pieces):
