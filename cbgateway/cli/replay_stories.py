@@ -35,7 +35,7 @@ AHYEON_2018 = Story(
             _ahyeon("11:12:00"), "KT Ahyeon: a fire in a cable tunnel; north-west Seoul is cut off"
         ),
         Step(
-            _ahyeon("11:16:00"),
+            _ahyeon("11:14:00"),
             "bulletin 1: first notice",
             BulletinKind.FIRST,
             {

@@ -37,6 +37,7 @@ from cbgateway.service.duplicates import check_duplicate
 from cbgateway.service.planning import encode_texts
 from cbgateway.service.wording import (
     StatedFacts,
+    at_time,
     check_heartbeat,
     check_promise,
     check_wording,
@@ -396,7 +397,7 @@ def _expires(deployment: Deployment, request: Request, now: datetime) -> datetim
     country = deployment.country
     longest_s = country.all_clear_expiry_s if all_clear else country.message_expiry_max_s
     latest = now + timedelta(seconds=longest_s)
-    expires = latest if request.expires is None else _at("expires", request.expires, now)
+    expires = latest if request.expires is None else at_time("expires", request.expires, now)
     if expires <= now:
         msg = f"expires {expires.isoformat()} has passed; it is {now.isoformat()}"
         raise ExpiredError(msg)
@@ -416,21 +417,11 @@ def _next_update(request: Request, expires: datetime, now: datetime) -> datetime
             "next_update: people are told when they will hear again; only the last may leave it out"
         )
         raise InputError(msg)
-    at = _at("next_update", request.next_update, now)
+    at = at_time("next_update", request.next_update, now)
     if not now < at <= expires:
         msg = f"next_update {at.isoformat()} has to lie between now and {expires.isoformat()}"
         raise ExpiredError(msg)
     return at
-
-
-def _at(name: str, when: datetime | timedelta, now: datetime) -> datetime:
-    if isinstance(when, datetime):
-        return when
-    try:
-        return now + when
-    except OverflowError as error:
-        msg = f"{name}: no calendar goes as far as {when.days} days from now"
-        raise ExpiredError(msg) from error
 
 
 def _texts(deployment: Deployment, request: Request, class_name: str, code: str) -> dict[str, str]:

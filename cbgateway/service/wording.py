@@ -67,8 +67,8 @@ def facts_of(
     _check_names(deployment, "workaround", stated.workarounds)
     if eta is None:
         eta = _of_day(slots.get("eta"), now=now, utc_offset=deployment.utc_offset)
-    elif isinstance(eta, timedelta):
-        eta = now + eta
+    else:
+        eta = at_time("facts.eta", eta, now)
     if eta is not None and eta <= now:
         msg = f"facts.eta {eta.isoformat()} has passed; leave it out while no time is known"
         raise ExpiredError(msg)
@@ -79,6 +79,21 @@ def facts_of(
         emergency_calls=stated.emergency_calls or EmergencyCalls.UNKNOWN,
         workarounds=stated.workarounds,
     )
+
+
+def at_time(name: str, when: datetime | timedelta, now: datetime) -> datetime:
+    """Give a time that was said outright, or as how long from now.
+
+    Raises:
+        ExpiredError: no calendar goes that far.
+    """
+    if isinstance(when, datetime):
+        return when
+    try:
+        return now + when
+    except OverflowError as error:
+        msg = f"{name}: no calendar goes as far as {when.days} days from now"
+        raise ExpiredError(msg) from error
 
 
 def _check_names(deployment: Deployment, what: str, names: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ COMMAND = [sys.executable, "-m", "cbgateway", "replay"]
 def replay(name: str) -> dict[str, Any]:
     """Replay a story as a process of its own; gives its summary."""
     done = subprocess.run(
-        [*COMMAND, name, "--json", "--seconds", "6", "--phones", "20"],
+        [*COMMAND, name, "--json", "--seconds", "10", "--phones", "20"],
         capture_output=True,
         text=True,
         check=False,
