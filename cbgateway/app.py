@@ -1,6 +1,7 @@
 """The composition root: the only place that knows every module and joins them."""
 
 import asyncio
+import io
 import json
 import random
 import time
@@ -10,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from loguru import logger
 
@@ -19,7 +20,7 @@ from cbgateway.codec import cbs
 from cbgateway.codec.dcs import choose_dcs
 from cbgateway.domain import failpoints
 from cbgateway.domain.bulletin import BulletinKind, BulletinState, Mode
-from cbgateway.domain.delivery import BulletinRecord, Event, Recipient
+from cbgateway.domain.delivery import BulletinRecord, Event
 from cbgateway.domain.errors import (
     AuditError,
     DiskFullError,
@@ -42,7 +43,9 @@ from cbgateway.home import (
     serving_lock,
     write_backup,
 )
-from cbgateway.interfaces.recipients import parse_recipients
+from cbgateway.interfaces.cap.exchange import CapExchange
+from cbgateway.interfaces.cap.incoming import CapSender, OpenedCap, open_cap
+from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.keyring import Keyring
 from cbgateway.preflight import Finding, Level, check_may_serve, findings
@@ -55,12 +58,14 @@ from cbgateway.service.authority import signer_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
 from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.inbox import Inbox
 from cbgateway.service.outbox import Outbox
-from cbgateway.settings import Settings, load_settings, read_password
+from cbgateway.settings import Settings, load_settings, read_password, tls_context
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.seal import Seal, check_texts, open_seal
+from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 from cbgateway.telling import Telling
@@ -157,6 +162,90 @@ class Gateway:
             ),
             is_urgent=self._is_urgent(request.kind, request.alert_class),
         )
+
+    # Alerts in CAP 1.2
+
+    def submit_cap(self, octets: bytes, *, key: SigningKey | None = None) -> BulletinRecord:
+        """Take in a CAP alert; the same alert again gives the first answer again.
+
+        Args:
+            octets: the document.
+            key: of whoever brings it and answers for it; None for an alert that its sender has
+                signed, which then counts as the machine that the settings name.
+
+        Raises:
+            InputError: it is no sound alert, or does not say what has to be known.
+            SignatureInvalidError: it is not signed as it has to be.
+            PolicyError: a rule refuses it; the subclass says which.
+        """
+        exchange = self.cap()
+        now = self.clock.now()
+        opened = open_cap(octets, exchange.senders, at=now)
+        if key is None:
+            if opened.sender is None:
+                msg = "the alert is not signed; somebody who is known here has to bring it"
+                raise SignatureInvalidError(msg)
+            key = self.keyring.person_signing_key(opened.sender.person)
+        signing = key
+
+        def take_in(tx: Transaction) -> BulletinRecord:
+            public = tx.person_key(signing.key_id)
+            if public is None:
+                msg = f"nobody with key {signing.key_id!r} is known here"
+                raise SignatureInvalidError(msg)
+            return exchange.submit(
+                tx,
+                opened,
+                submitter=public.holder,
+                sign=lambda document: sign_detached(document, signing, content=intake.SUBMISSION),
+                now=now,
+            )
+
+        return self._write(take_in, is_urgent=exchange.is_urgent(opened.alert))
+
+    def check_cap(self, octets: bytes) -> tuple[OpenedCap, dict[str, Any]]:
+        """Give what a CAP alert says, and the document that it would become; keeps nothing.
+
+        Raises:
+            InputError: it is no sound alert, or does not say what has to be known.
+            SignatureInvalidError: it is not signed as it has to be.
+            PolicyError: it is of another mode, or refers to alerts that were never here.
+        """
+        exchange = self.cap()
+        opened = open_cap(octets, exchange.senders, at=self.clock.now())
+        submitter = "whoever-brings-it" if opened.sender is None else opened.sender.person
+        with self.store.read() as tx:
+            request = exchange.request(tx, opened, submitter=submitter)
+        return opened, dict(request.document)
+
+    def export_cap(self, bulletin_id: str) -> bytes:
+        """Give a bulletin as a CAP alert: the same octets whenever asked.
+
+        Raises:
+            UnknownNameError: no such bulletin.
+            WorkflowError: it was not approved.
+        """
+        exchange = self.cap()
+        return self._write(
+            lambda tx: exchange.export(tx, bulletin_id, now=self.clock.now()), is_urgent=True
+        )
+
+    def cap(self) -> CapExchange:
+        """Give what the settings say of those that alerts are exchanged with.
+
+        Raises:
+            KeyUnusableError: a key or certificate that they name cannot be used.
+        """
+        settings = self.settings.cap
+        senders = {
+            name: CapSender(one.person, load_certificate(one.certificate), one.carrier)
+            for name, one in settings.senders.items()
+        }
+        signer = None
+        if settings.key is not None and settings.certificate is not None:
+            signer = load_signing_key(settings.key), load_certificate(settings.certificate)
+        name = settings.name or f"cbgateway-{self.store.meta['gateway_id']}"
+        return CapExchange(self.deployment, name, senders, signer)
 
     def revise(
         self, bulletin_id: str, octets: bytes, *, key: SigningKey, as_draft: bool = False
@@ -362,22 +451,21 @@ class Gateway:
             seals.append(seal)
         return seals
 
-    def import_recipients(self, carrier: str, octets: bytes) -> int:
+    def import_recipients(self, carrier: str, source: bytes | BinaryIO) -> int:
         """Read a carrier's recipient list from CSV; all of it or nothing.
 
         Raises:
             UnknownNameError: the carrier is not configured.
-            InputError: a line is wrong; names the line.
+            InputError: lines are wrong; names them.
         """
         if carrier not in self.deployment.carriers:
             raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
-        recipients: tuple[Recipient, ...] = parse_recipients(
-            octets,
+        lines = read_recipients(
+            io.BytesIO(source) if isinstance(source, bytes) else source,
             regions=self.deployment.regions,
             languages=self.deployment.country.languages,
         )
-        with self.store.transaction() as tx:
-            return tx.put_recipients(carrier, recipients)
+        return self.store.put_recipients(carrier, lines)
 
     # Operations
 
@@ -456,12 +544,18 @@ class Gateway:
             with self.store.read() as tx:
                 found = findings(self.home, self.settings, tx, now=self.clock.now())
             check_may_serve(found, self.settings.mode)  # every reason before the first that raises
-            links = self._links()
+            inbox = Inbox(self.store, self.deployment, self.clock)
+            links = self._links(inbox)
             ballast = ballast_of(self.settings)
             ballast.hold()
             self.store.on_full = ballast.release
             dispatcher = Dispatcher(
-                self.store, self.deployment, links, clock=self.clock, random=random.random
+                self.store,
+                self.deployment,
+                links,
+                clock=self.clock,
+                random=random.random,
+                inbox=inbox,
             )
             beside = [
                 asyncio.create_task(self._witness()),
@@ -492,7 +586,7 @@ class Gateway:
                     logger.error("the audit log cannot be witnessed: {}", error)
             await asyncio.sleep(WITNESS_INTERVAL_S)
 
-    def _links(self) -> Mapping[str, CarrierLink]:
+    def _links(self, inbox: Inbox) -> Mapping[str, CarrierLink]:
         return {
             code: make_link(
                 self.deployment.carriers[code],
@@ -501,6 +595,9 @@ class Gateway:
                 system_id=settings.system_id,
                 password=read_password(settings.password_file),
                 random=random.random,
+                tls=tls_context(settings),
+                server_name=settings.tls_server_name,
+                inbox=inbox,
             )
             for code, settings in self.settings.carriers.items()
         }
@@ -535,6 +632,12 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
                 "reconnect_delay_min_s": min(delay_max_s, carrier.smpp.reconnect_delay_min_s),
             }
             carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=delays)})
+        overrides = {
+            "window_requests_max": carrier_settings.window_requests_max,
+            "more_binds": carrier_settings.more_binds,
+        }
+        changes = {name: value for name, value in overrides.items() if value is not None}
+        carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=changes)})
         if carrier_settings.messages_per_s is not None:
             pacing = Pacing(messages_per_s=carrier_settings.messages_per_s)
             carrier = carrier.model_copy(update={"pacing": pacing})

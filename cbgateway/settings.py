@@ -2,15 +2,17 @@
 
 import difflib
 import ipaddress
+import ssl
 import stat
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError, KeyUnusableError
+from cbgateway.profiles.models import BINDS_MAX, SMPP_WINDOW_MAX, Bind
 
 FILE_NAME = "cbgateway.toml"
 PASSWORD_CHARACTERS_MAX = 8  # SMPP 3.4 5.2.2: nine octets with the final NUL
@@ -38,6 +40,44 @@ class CarrierSettings(_Settings):
     """Overrides the carrier profile's pacing of each region."""
     reconnect_delay_max_s: Annotated[float, Field(gt=0)] | None = None
     """Overrides the carrier profile, for peers that are near."""
+    window_requests_max: Annotated[int, Field(ge=1, le=SMPP_WINDOW_MAX)] | None = None
+    """Overrides the carrier profile; so many messages may be in doubt after a crash."""
+    more_binds: Annotated[tuple[Bind, ...], Field(max_length=BINDS_MAX - 1)] | None = None
+    """Overrides the carrier profile: what we bind as, beside the profile's one bind."""
+    tls_ca_file: Path | None = None
+    """Speaks TLS, and trusts no other certificates than those that these authorities gave."""
+    tls_server_name: str | None = None
+    """What the peer's certificate is for, where that is not the host."""
+
+
+class CapSenderSettings(_Settings):
+    """Somebody whose signed CAP alerts are taken in."""
+
+    person: str
+    """The machine that they count as; `cbgateway keys new NAME --owner PERSON` makes one."""
+    certificate: Path
+    """Of the only key that their signatures are checked with."""
+    carrier: str | None = None
+    """Whose outages they tell of when an alert does not say."""
+
+
+class CapSettings(_Settings):
+    """How CAP alerts are exchanged."""
+
+    name: Annotated[str, Field(pattern=r"^[^\s,<&]{1,100}$")] | None = None
+    """What this gateway is called in the alerts that it gives out; keep it for ever."""
+    key: Path | None = None
+    certificate: Path | None = None
+    """What alerts that are given out are signed with; both or neither."""
+    senders: dict[str, CapSenderSettings] = Field(default_factory=dict)
+    """By the name that stands in their alerts."""
+
+    @model_validator(mode="after")
+    def _key_with_certificate(self) -> Self:
+        if (self.key is None) != (self.certificate is None):
+            msg = "key and certificate go together"
+            raise ValueError(msg)
+        return self
 
 
 class Settings(_Settings):
@@ -61,6 +101,7 @@ class Settings(_Settings):
     site_url: str = ""
     """Where people find them, without a slash at the end; links are relative without it."""
     carriers: dict[str, CarrierSettings]
+    cap: CapSettings = Field(default_factory=CapSettings)
 
 
 def load_settings(home: Path) -> Settings:
@@ -99,8 +140,27 @@ def load_settings(home: Path) -> Settings:
             "site": None if settings.site is None else home / settings.site,
             "profiles": None if settings.profiles is None else home / settings.profiles,
             "carriers": {
-                code: carrier.model_copy(update={"password_file": home / carrier.password_file})
+                code: carrier.model_copy(
+                    update={
+                        "password_file": home / carrier.password_file,
+                        "tls_ca_file": carrier.tls_ca_file and home / carrier.tls_ca_file,
+                    }
+                )
                 for code, carrier in settings.carriers.items()
+            },
+            "cap": _absolute(home, settings.cap),
+        }
+    )
+
+
+def _absolute(home: Path, cap: CapSettings) -> CapSettings:
+    return cap.model_copy(
+        update={
+            "key": None if cap.key is None else home / cap.key,
+            "certificate": None if cap.certificate is None else home / cap.certificate,
+            "senders": {
+                name: sender.model_copy(update={"certificate": home / sender.certificate})
+                for name, sender in cap.senders.items()
             },
         }
     )
@@ -122,6 +182,24 @@ def _check_modes(path: Path, settings: Settings) -> None:
                 "look like real ones, so say is_laboratory = true if no real phone is there"
             )
             raise InputError(msg)
+
+
+def tls_context(carrier: CarrierSettings) -> ssl.SSLContext | None:
+    """Give what a connection to a carrier's peer is secured with; None where it is not.
+
+    Raises:
+        InputError: the authorities cannot be read.
+    """
+    if carrier.tls_ca_file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cafile=carrier.tls_ca_file)
+    except (OSError, ssl.SSLError) as error:
+        msg = f"tls_ca_file {carrier.tls_ca_file}: {error}"
+        raise InputError(msg) from error
+    return context
 
 
 def is_loopback(host: str) -> bool:
@@ -157,7 +235,8 @@ def _problem(path: Path, fault: Any) -> str:  # noqa: ANN401 - pydantic's fault 
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
         return f"{path}: {where}: {fault['msg']}"
-    known = {*Settings.model_fields, *CarrierSettings.model_fields}
+    models = (Settings, CarrierSettings, CapSettings, CapSenderSettings)
+    known = {name for model in models for name in model.model_fields}
     near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{path}: {where}: unknown key{hint}"

@@ -1,23 +1,40 @@
 """Which carrier interface makes which link: one dict, extended by one line per interface."""
 
+import ssl
 from collections.abc import Callable, Mapping
 
+from cbgateway.carriers.smpp.group import SmppGroup
 from cbgateway.carriers.smpp.link import Endpoint, SmppLink
 from cbgateway.carriers.smpp.session import Credentials
-from cbgateway.domain.ports import CarrierLink
+from cbgateway.domain.ports import CarrierLink, Inbox
 from cbgateway.profiles.models import CarrierProfile
 
-LinkMaker = Callable[[CarrierProfile, Endpoint, Callable[[], float]], CarrierLink]
+LinkMaker = Callable[[CarrierProfile, Endpoint, Callable[[], float], Inbox | None], CarrierLink]
 
 
-def _smpp(carrier: CarrierProfile, endpoint: Endpoint, random: Callable[[], float]) -> CarrierLink:
-    return SmppLink(carrier.code, endpoint, carrier.smpp, random=random)
+def _smpp(
+    carrier: CarrierProfile,
+    endpoint: Endpoint,
+    random: Callable[[], float],
+    inbox: Inbox | None,
+) -> CarrierLink:
+    binds = [
+        SmppLink(
+            carrier.code,
+            endpoint,
+            carrier.smpp.model_copy(update={"bind": kind}),
+            random=random,
+            inbox=inbox,
+        )
+        for kind in (carrier.smpp.bind, *carrier.smpp.more_binds)
+    ]
+    return binds[0] if len(binds) == 1 else SmppGroup(carrier.code, binds)
 
 
 INTERFACES: Mapping[str, LinkMaker] = {"smpp": _smpp}
 
 
-def make_link(
+def make_link(  # noqa: PLR0913 - keywords, one caller
     carrier: CarrierProfile,
     *,
     host: str,
@@ -25,6 +42,9 @@ def make_link(
     system_id: str,
     password: str,
     random: Callable[[], float],
+    tls: ssl.SSLContext | None = None,
+    server_name: str | None = None,
+    inbox: Inbox | None = None,
 ) -> CarrierLink:
     """Make the link to a carrier's peer; it connects when it is run.
 
@@ -35,6 +55,9 @@ def make_link(
         system_id: who we are to the peer.
         password: how we prove it.
         random: gives numbers from 0 up to 1, for jitter.
+        tls: what the connection is secured with; None where it is not.
+        server_name: what the peer's certificate is for; None for the host.
+        inbox: takes what the peer sends; None where nothing is taken.
     """
-    endpoint = Endpoint(host, port, Credentials(system_id, password))
-    return INTERFACES[carrier.interface](carrier, endpoint, random)
+    endpoint = Endpoint(host, port, Credentials(system_id, password), tls, server_name)
+    return INTERFACES[carrier.interface](carrier, endpoint, random, inbox)

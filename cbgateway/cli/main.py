@@ -6,10 +6,12 @@ from cbgateway import __version__
 from cbgateway.cli import (
     audit,
     bulletin,
+    cap,
     codec,
     demo,
     gateway,
     incident,
+    incoming,
     keys,
     operations,
     profiles,
@@ -37,12 +39,14 @@ app.command("restore", epilog=operations.RESTORE_EXAMPLES)(operations.restore)
 app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.confirm_clock)
 app.command("verify", epilog=telling.VERIFY_EXAMPLES)(telling.verify)
 app.add_typer(bulletin.app, name="bulletin")
+app.add_typer(cap.app, name="cap")
 app.add_typer(incident.app, name="incident")
 app.add_typer(telling.promise_app, name="promise")
 app.add_typer(telling.briefing_app, name="briefing")
 app.add_typer(telling.site_app, name="site")
 app.add_typer(telling.text_app, name="text")
 app.add_typer(recipients.app, name="recipients")
+app.add_typer(incoming.app, name="incoming")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(profiles.app, name="profiles")

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinState
+from cbgateway.domain.bulletin import Bulletin, BulletinState, Reference
+from cbgateway.domain.incoming import ReceiptStates
 from cbgateway.domain.lifecycle import DeliveryState
 
 
@@ -69,6 +70,23 @@ class BulletinRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Publication:
+    """A bulletin as a CAP alert, as it came in or first went out; never changed.
+
+    Attributes:
+        name: of the alert; what others refer to.
+        content_hash: of the document that the bulletin was submitted as.
+        source_hash: SHA-256 of the canonical alert that came in; empty for one that went out.
+    """
+
+    name: Reference
+    bulletin_id: str
+    content_hash: str
+    source_hash: str
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Lineage:
     """All versions of one message at one peer in one area: one after another, never side by side.
 
@@ -119,6 +137,7 @@ class Delivery:
         alias: what we call the broadcast at the peer, 1 to 65535; 0 for short messages.
         is_on_air: True once it may have left and was not stopped or replaced since.
         reason: the last refusal or failure in words.
+        receipts: what receipts have told, where a report is made; None when none were asked for.
     """
 
     delivery_id: int
@@ -141,6 +160,7 @@ class Delivery:
     is_on_air: bool
     reason: str
     updated_at: datetime
+    receipts: ReceiptStates | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,19 @@ from cbgateway.domain.delivery import (
     Event,
     LiveBroadcast,
     NewDelivery,
+    Publication,
     Recipient,
     Submission,
 )
 from cbgateway.domain.incident import Incident, IncidentState
+from cbgateway.domain.incoming import (
+    IncomingMessage,
+    ParkedReceipt,
+    Receipt,
+    ReceiptStates,
+    StoredMessage,
+    TakenIds,
+)
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import Handle, Order, Report
 from cbgateway.domain.people import Key, Person
@@ -138,6 +147,10 @@ class Transaction(Protocol):
         """Find a bulletin by its number in its incident."""
         ...
 
+    def bulletin_state(self, bulletin_id: str) -> BulletinState | None:
+        """Give the state of a bulletin, and read nothing else of it."""
+        ...
+
     def bulletin_of(self, sender: str, identifier: str) -> tuple[BulletinRecord, str] | None:
         """Find what a sender's document with this name became, and the document's hash."""
         ...
@@ -184,6 +197,23 @@ class Transaction(Protocol):
 
     def plan(self, bulletin_id: str) -> str | None:
         """Give what was approved."""
+        ...
+
+    # Alerts that are exchanged with others
+    def put_publication(self, publication: Publication) -> None:
+        """Keep an alert; its name stands for it for ever."""
+        ...
+
+    def publication(self, sender: str, identifier: str) -> Publication | None:
+        """Find an alert by its name."""
+        ...
+
+    def publication_of(self, bulletin_id: str, content_hash: str) -> Publication | None:
+        """Find the alert that tells of a bulletin as it was submitted."""
+        ...
+
+    def publications(self, bulletin_id: str) -> tuple[Publication, ...]:
+        """List the alerts of a bulletin."""
         ...
 
     # Serial numbers and budgets
@@ -233,10 +263,6 @@ class Transaction(Protocol):
         ...
 
     # Recipients
-    def put_recipients(self, carrier: str, recipients: Iterable[Recipient]) -> int:
-        """Add subscribers to a carrier's list, or move them to another region; gives how many."""
-        ...
-
     def recipients(self, carrier: str, regions: Sequence[str]) -> Iterator[Recipient]:
         """Go through a carrier's subscribers in the given regions, one region after another."""
         ...
@@ -306,6 +332,64 @@ class Transaction(Protocol):
         """
         ...
 
+    # What comes back
+    def add_taken_ids(self, peer_id: str, taken: TakenIds, *, recipients: int) -> None:
+        """Keep what a peer calls messages of a chunk of so many recipients."""
+        ...
+
+    def taken_ids(self, *, after: int, limit: int) -> tuple[tuple[int, str, TakenIds], ...]:
+        """Go through what is kept, oldest first: row, peer, and what it calls them.
+
+        Args:
+            after: the row after which to begin; 0 for the beginning.
+            limit: how many rows at most.
+        """
+        ...
+
+    def taken_ids_before(self, *, octets: int) -> int:
+        """Give the row after which the ids that came last, of so many octets at most, begin."""
+        ...
+
+    def receipt_states(self, delivery_id: int) -> ReceiptStates | None:
+        """Give what receipts have told of a chunk; None when none were asked for."""
+        ...
+
+    def put_receipt_states(self, delivery_id: int, states: bytes) -> None:
+        """Keep what receipts have told of a chunk."""
+        ...
+
+    def put_outcomes(self, delivery: Delivery, outcomes: bytes) -> None:
+        """Note what became of recipients, and leave everything else of a chunk as it is."""
+        ...
+
+    def park_receipt(self, peer_id: str, receipt: Receipt, *, at: datetime) -> int:
+        """Keep a receipt whose message is not known; gives its number."""
+        ...
+
+    def parked_receipts(self) -> tuple[ParkedReceipt, ...]:
+        """List the receipts whose message is not known, the oldest first."""
+        ...
+
+    def drop_parked_receipts(self, numbers: Iterable[int]) -> None:
+        """Forget parked receipts."""
+        ...
+
+    def add_message(self, peer_id: str, message: IncomingMessage, *, at: datetime) -> None:
+        """Keep an incoming message until it is handled."""
+        ...
+
+    def messages(self, *, limit: int) -> tuple[StoredMessage, ...]:
+        """List incoming messages that wait, the oldest first."""
+        ...
+
+    def count_messages(self) -> int:
+        """Count incoming messages that wait."""
+        ...
+
+    def drop_messages(self, numbers: Iterable[int]) -> None:
+        """Forget incoming messages that were handled."""
+        ...
+
     def off_air(self, delivery: Delivery, *, before_only: bool) -> None:
         """Note that earlier versions of a broadcast were replaced, or that all were stopped."""
         ...
@@ -373,8 +457,42 @@ class Store(Protocol):
         """
         ...
 
+    def put_recipients(self, carrier: str, lines: Iterable[tuple[int, Recipient]]) -> int:
+        """Add subscribers to a carrier's list, or move them to another region; all or none.
+
+        Nobody waits while `lines` are read.
+
+        Args:
+            carrier: whose subscribers they are.
+            lines: which line of the list each stands in, counting up, and who it is.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            InputError: a number stands there twice; names the lines.
+        """
+        ...
+
     def has_changed(self) -> bool:
         """Tell whether any process has committed since the last call."""
+        ...
+
+
+class Inbox(Protocol):
+    """Takes what carriers send."""
+
+    async def take(
+        self, peer_id: str, items: Sequence[Receipt | IncomingMessage]
+    ) -> Sequence[bool]:
+        """Commit what has come from a peer.
+
+        Returns:
+            For each whether it is kept; what is not, the peer has to send again.
+
+        Raises:
+            StoreFailedError: the disk failed.
+        """
         ...
 
 
@@ -382,13 +500,14 @@ class CarrierLink(Protocol):
     """The association with one peer.
 
     `run` owns the socket; `send` may be called from any task of the same event loop.
-
-    Attributes:
-        window_max: recipients that one Submit may have, and so may be in doubt at once.
     """
 
     peer_id: str
-    window_max: int
+
+    @property
+    def window_max(self) -> int:
+        """Recipients that one Submit may have now, and so may be in doubt at once."""
+        ...
 
     async def run(self) -> None:
         """Hold the association up, reconnecting with backoff, until cancelled."""

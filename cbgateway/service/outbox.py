@@ -7,7 +7,7 @@ serial number. Short messages leave window by window, each window committed firs
 window can ever be in doubt; a second copy goes out once if the alert class says so, never a third.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from cbgateway.domain.errors import (
     RejectedError,
     UnansweredError,
 )
+from cbgateway.domain.incoming import TakenIds
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import BroadcastReport, Handle, Order, Submit
 from cbgateway.domain.outcomes import Outcome
@@ -31,10 +32,13 @@ from cbgateway.domain.ports import Transaction
 from cbgateway.service.budgets import spend
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY, settle
+from cbgateway.service.inbox import Inbox
 from cbgateway.service.sendable import check_authority, check_sendable, is_lapsed
 
 RETRY_DELAY_MAX_S = 60
 """Longest pause before an order is tried again; it is tried until it expires."""
+RANK_MAX = 1_000
+"""Beyond every rank that a profile may have."""
 RETIRED = {BulletinState.SUPERSEDED, BulletinState.WITHDRAWN}
 
 
@@ -64,6 +68,7 @@ class Stream:
         octets: outcomes so far.
         window: who is about to be sent to.
         causes: how often each refusal was given.
+        record: the bulletin, read once; its state is read anew for every window.
     """
 
     leased: Leased
@@ -71,6 +76,7 @@ class Stream:
     octets: bytes
     window: list[int] = field(default_factory=list)
     causes: dict[str, int] = field(default_factory=dict)
+    record: BulletinRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +87,29 @@ class Answers:
         octets: one outcome each.
         causes: how often each refusal was given.
         reason: why it ended early; empty when it did not.
+        parts: messages that the text was cut into.
+        ids: what the peer calls each part of each message; nothing when it sends no receipts.
     """
 
     octets: bytes
     causes: Mapping[str, int]
     reason: str = ""
+    parts: int = 1
+    ids: Sequence[bytes] = ()
 
 
 class Outbox:
     """The steps, for one deployment. Every method works inside the caller's transaction."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, inbox: Inbox | None = None) -> None:
+        """Make an outbox.
+
+        Args:
+            deployment: the gateway's rules.
+            inbox: learns what peers call the messages that they take.
+        """
         self._deployment = deployment
+        self._inbox = inbox
 
     def lease(
         self,
@@ -266,13 +283,17 @@ class Outbox:
         delivery = stream.leased.delivery
         if answers is not None:
             stream.octets = outcomes.answer(stream.octets, stream.window, answers.octets)
+            if answers.ids and self._inbox is not None:
+                _note_ids(tx, self._inbox, stream, answers)
             stream.window = []
             for cause, count in answers.causes.items():
                 stream.causes[cause] = stream.causes.get(cause, 0) + count
-            if Outcome.ACCEPTED in stream.octets or Outcome.IN_DOUBT in stream.octets:
-                _mark_live(tx, delivery)
-        record = _record(tx, delivery)
-        early = self._reason_to_stop(tx, stream, record, now)
+        record = stream.record = stream.record or _record(tx, delivery)
+        state = tx.bulletin_state(delivery.bulletin_id)
+        has_left = Outcome.ACCEPTED in stream.octets or Outcome.IN_DOUBT in stream.octets
+        if answers is not None and has_left and state is BulletinState.APPROVED:
+            _mark_live(tx, delivery)
+        early = self._reason_to_stop(tx, stream, record, state, now)
         if early is not None:
             self._end_stream(tx, stream, early[0], now, early[1])
             return False
@@ -294,11 +315,39 @@ class Outbox:
         tx.settle(delivery, DeliveryState.INTENT, at=now, outcomes=stream.octets)
         return True
 
+    def next_stream(
+        self, tx: Transaction, after: Stream, *, size: int, now: datetime, jitter: float
+    ) -> Stream | None:
+        """Lease the chunk that is due after one that has just been settled, with its first window.
+
+        Returns:
+            None when something else comes first, or nothing more is due.
+        """
+        lineage = after.leased.delivery.lineage
+        due = tx.due(lineage.peer_id, at=now, limit=1, with_sms=True, rank_max=RANK_MAX)
+        if not due or due[0].lineage != lineage:
+            return None
+        record = _record(tx, due[0])
+        if self._has_lapsed(tx, record, now):
+            return None  # the next lease sees to it
+        leased = self._lease_one(tx, record, due[0], now)
+        if leased is None:
+            return None
+        assert isinstance(leased.order, Submit)  # noqa: S101 - its lineage has only those
+        stream = self.open_stream(leased, leased.order)
+        is_open = self.next_window(tx, stream, None, size=size, now=now, jitter=jitter)
+        return stream if is_open else None
+
     def _reason_to_stop(
-        self, tx: Transaction, stream: Stream, record: BulletinRecord, now: datetime
+        self,
+        tx: Transaction,
+        stream: Stream,
+        record: BulletinRecord,
+        state: BulletinState | None,
+        now: datetime,
     ) -> tuple[DeliveryState, str] | None:
         """Say why nothing more of a chunk may leave; None when it may."""
-        if record.state in RETIRED:
+        if state in RETIRED:
             return DeliveryState.SUPERSEDED, "a newer bulletin is there"
         if record.bulletin.expires <= now:
             return DeliveryState.READY, "its time passed"
@@ -483,6 +532,17 @@ def _record(tx: Transaction, delivery: Delivery) -> BulletinRecord:
     record = tx.bulletin(delivery.bulletin_id)
     assert record is not None, delivery.bulletin_id  # noqa: S101 - a foreign key says so
     return record
+
+
+def _note_ids(tx: Transaction, inbox: Inbox, stream: Stream, answers: Answers) -> None:
+    """Learn what the peer calls the messages of a window."""
+    parts, at = answers.parts, 0
+    for run in outcomes.runs(stream.window):
+        ids = answers.ids[at * parts : (at + len(run)) * parts]
+        at += len(run)
+        taken = TakenIds(stream.leased.delivery.delivery_id, parts, run, ids)
+        numbers = stream.order.recipients[run.start : run.stop]
+        inbox.note(tx, stream.leased.delivery, taken, numbers)
 
 
 def _mark_live(tx: Transaction, delivery: Delivery) -> None:

@@ -29,7 +29,7 @@ from cbgateway.profiles.models import CarrierProfile
 from cbgateway.service.deployment import Deployment
 from cbgateway.signing.canonical import digest
 
-CHUNK_RECIPIENTS_MAX = 1000
+CHUNK_RECIPIENTS_MAX = 5_000
 """Recipients in one Submit: the unit of lease, intent and result."""
 
 NUMBER_OF_BROADCASTS_MAX = 65535

@@ -21,11 +21,20 @@ from cbgateway.domain.delivery import (
     Lineage,
     LiveBroadcast,
     NewDelivery,
+    Publication,
     Recipient,
     Submission,
 )
 from cbgateway.domain.errors import AuditError
 from cbgateway.domain.incident import Incident, IncidentState
+from cbgateway.domain.incoming import (
+    IncomingMessage,
+    ParkedReceipt,
+    Receipt,
+    ReceiptStates,
+    StoredMessage,
+    TakenIds,
+)
 from cbgateway.domain.lifecycle import (
     DeliveryState,
     advance_bulletin,
@@ -44,12 +53,16 @@ from cbgateway.storage.rows import (
     event_of,
     incident_of,
     key_of,
+    message_of,
     milliseconds,
     moment,
+    parked_receipt_of,
     permission_document,
     person_of,
+    publication_of,
     record_of,
     submission_document,
+    taken_ids_of,
 )
 
 T = TypeVar("T")
@@ -186,6 +199,10 @@ class SqliteTransaction:
     def bulletin(self, bulletin_id: str) -> BulletinRecord | None:
         return _first(map(record_of, self._rows("bulletin", bulletin_id=bulletin_id)))
 
+    def bulletin_state(self, bulletin_id: str) -> BulletinState | None:
+        rows = self._run("bulletin_state", bulletin_id=bulletin_id)
+        return _first(BulletinState(state) for (state,) in rows)
+
     def bulletin_of(self, sender: str, identifier: str) -> tuple[BulletinRecord, str] | None:
         rows = self._rows("bulletin_of", sender=sender, identifier=identifier)
         return _first((record_of(row), row["content_hash"]) for row in rows)
@@ -240,6 +257,32 @@ class SqliteTransaction:
 
     def plan(self, bulletin_id: str) -> str | None:
         return _first(row["plan"] for row in self._rows("plan", bulletin_id=bulletin_id))
+
+    # Alerts that are exchanged with others
+
+    def put_publication(self, publication: Publication) -> None:
+        self._run(
+            "put_publication",
+            sender=publication.name.sender,
+            identifier=publication.name.identifier,
+            sent_ms=milliseconds(publication.name.sent),
+            bulletin_id=publication.bulletin_id,
+            content_hash=publication.content_hash,
+            source_hash=publication.source_hash,
+            octets=publication.octets,
+        )
+
+    def publication(self, sender: str, identifier: str) -> Publication | None:
+        rows = self._rows("publication", sender=sender, identifier=identifier)
+        return _first(map(publication_of, rows))
+
+    def publication_of(self, bulletin_id: str, content_hash: str) -> Publication | None:
+        rows = self._rows("publications", bulletin_id=bulletin_id, content_hash=content_hash)
+        return _first(map(publication_of, rows))
+
+    def publications(self, bulletin_id: str) -> tuple[Publication, ...]:
+        rows = self._rows("publications", bulletin_id=bulletin_id, content_hash=None)
+        return tuple(map(publication_of, rows))
 
     # Serial numbers and budgets
 
@@ -313,20 +356,6 @@ class SqliteTransaction:
         self._run("put_spent", bulletin_id=bulletin_id, region=region)
 
     # Recipients
-
-    def put_recipients(self, carrier: str, recipients: Iterable[Recipient]) -> int:
-        count = 0
-        for count, recipient in enumerate(recipients, start=1):  # noqa: B007 - the count is used
-            self._run("remove_recipient", carrier=carrier, number=recipient.number)
-            self._run(
-                "put_recipient",
-                carrier=carrier,
-                region=recipient.region,
-                number=recipient.number,
-                language=recipient.language,
-            )
-        self.bump("recipients")
-        return count
 
     def recipients(self, carrier: str, regions: Sequence[str]) -> Iterator[Recipient]:
         for region in regions:
@@ -443,6 +472,75 @@ class SqliteTransaction:
             outcomes=outcomes,
             is_on_air=is_on_air,
         )
+
+    # What comes back
+
+    def add_taken_ids(self, peer_id: str, taken: TakenIds, *, recipients: int) -> None:
+        parts, ids = taken.parts, b"\0".join(taken.ids)
+        delivery_id, start = taken.delivery_id, taken.indexes.start
+        messages = recipients * parts
+        self._run("add_receipt_states", delivery_id=delivery_id, parts=parts, messages=messages)
+        self._run(
+            "add_taken_ids",
+            peer_id=peer_id,
+            delivery_id=delivery_id,
+            parts=parts,
+            start=start,
+            ids=ids,
+        )
+
+    def taken_ids(self, *, after: int, limit: int) -> tuple[tuple[int, str, TakenIds], ...]:
+        rows = self._rows("taken_ids", after=after, limit=limit)
+        return tuple((row["taken_number"], row["peer_id"], taken_ids_of(row)) for row in rows)
+
+    def taken_ids_before(self, *, octets: int) -> int:
+        return int(next(iter(self._run("taken_ids_before", octets=octets)))[0])
+
+    def receipt_states(self, delivery_id: int) -> ReceiptStates | None:
+        rows = self._run("receipt_states", delivery_id=delivery_id)
+        return _first(ReceiptStates(parts, bytes(states)) for parts, states in rows)
+
+    def put_receipt_states(self, delivery_id: int, states: bytes) -> None:
+        self._run("put_receipt_states", delivery_id=delivery_id, states=states)
+
+    def put_outcomes(self, delivery: Delivery, outcomes: bytes) -> None:
+        self._run("put_outcomes", delivery_id=delivery.delivery_id, outcomes=outcomes)
+
+    def park_receipt(self, peer_id: str, receipt: Receipt, *, at: datetime) -> int:
+        rows = self._rows(
+            "park_receipt", peer_id=peer_id, at_ms=milliseconds(at), **receipt._asdict()
+        )
+        return int(rows[0]["receipt_number"])
+
+    def parked_receipts(self) -> tuple[ParkedReceipt, ...]:
+        return tuple(map(parked_receipt_of, self._rows("parked_receipts")))
+
+    def drop_parked_receipts(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._run("drop_parked_receipt", number=number)
+
+    def add_message(self, peer_id: str, message: IncomingMessage, *, at: datetime) -> None:
+        self._run(
+            "add_message",
+            peer_id=peer_id,
+            at_ms=milliseconds(at),
+            source=message.source,
+            destination=message.destination,
+            body=message.text,
+            part=message.part,
+            parts=message.parts,
+            reference=message.reference,
+        )
+
+    def messages(self, *, limit: int) -> tuple[StoredMessage, ...]:
+        return tuple(map(message_of, self._rows("messages", limit=limit)))
+
+    def count_messages(self) -> int:
+        return int(next(iter(self._run("count_messages")))[0])
+
+    def drop_messages(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._run("drop_message", number=number)
 
     def off_air(self, delivery: Delivery, *, before_only: bool) -> None:
         if delivery.serial_number is not None:

@@ -188,6 +188,41 @@ def answers() -> tuple[bytes, ...]:
     )
 
 
+def runs() -> tuple[bytes, ...]:
+    """Give answers to a window of short messages: in order, alike or not, and in part refused."""
+    statuses = (0, 0, 0, smpp.Status.ESME_RTHROTTLED, 0, smpp.Status.ESME_RINVDSTADR)
+
+    def run(names: tuple[str, ...], refusals: tuple[int, ...], step: int = 1) -> bytes:
+        return b"".join(
+            smpp.encode(
+                smpp.Pdu(
+                    smpp.SubmitSmResp(message_id=names[at % len(names)]),
+                    5 + at * step % 60,
+                    command_status=refusals[at % len(refusals)],
+                )
+            )
+            for at in range(60)
+        )
+
+    return (
+        run(("00000001",), (0,)),
+        run(("1", "22", "333"), (0,)),
+        run(("00000001",), statuses),
+        run(("",), statuses, step=7),
+    )
+
+
+def large_runs() -> Iterator[bytes]:
+    """Give very many answers: alike, or each of another length than the one before it."""
+    for names in (("00000001",), ("1", "22"), ("x" * 64, "")):
+        one = b"".join(
+            smpp.encode(smpp.Pdu(smpp.SubmitSmResp(message_id=name), 5 + at))
+            for at, name in enumerate(names)
+        )
+        yield one * (65_536 // len(one))
+    yield from large_pdus()
+
+
 def binds() -> tuple[bytes, ...]:
     """Give binds of each kind and version."""
     return tuple(
@@ -229,6 +264,38 @@ def bulletins() -> tuple[bytes, ...]:
         bulletin(texts={}, template=template),
     )
     return tuple(json.dumps(one, ensure_ascii=False).encode() for one in made)
+
+
+def alerts() -> tuple[bytes, ...]:
+    """Give CAP alerts: of the vectors, of a region by name, and of one by shape."""
+    octets = (VECTORS / "cap_signed.xml").read_bytes()
+    start, end = octets.index(b"<ds:Signature"), octets.index(b"</alert>")
+    carrier = b"<parameter><valueName>cbgateway:carrier</valueName><value>kt</value></parameter>"
+    plain = octets[:start].replace(b"<area>", carrier + b"<area>") + octets[end:]
+    start, end = plain.index(b"<geocode>"), plain.index(b"</area>")
+    drawn = (
+        b"<polygon>35.1,129 35.1,129.1 35.2,129.1 35.1,129</polygon><circle>35.1,129.1 5</circle>"
+    )
+    text = b"<parameter><valueName>CMAMtext</valueName><value>x</value></parameter><area>"
+    return plain, plain[:start] + drawn + plain[end:], plain.replace(b"<area>", text)
+
+
+def large_alerts() -> Iterator[bytes]:
+    """Give alerts whose parts are as many and as long as fit."""
+    plain = alerts()[0]
+    start, end = plain.index(b"<area>"), plain.index(b"</info>")
+    room = 262_144 - len(plain)
+    comb = b" ".join(b"35.%d,129.%d" % (at % 2, at) for at in range(15_000))
+    for one in (
+        plain[start:end],
+        b"<area><areaDesc/><polygon>" + comb + b"</polygon></area>",
+        b"<area><areaDesc/><polygon>35,129 35,130 36,130 35,129</polygon></area>",
+        b"<area><areaDesc/><circle>36,128 300</circle></area>",
+    ):
+        yield plain[:start] + one * (room // len(one)) + plain[end:]
+    yield plain.replace(b"<alert ", b"<alert " + b'a="" ' * (room // 5))
+    yield plain.replace(b"<references>", b"") + b" " * room
+    yield b"<a>" * 80_000
 
 
 def reports() -> tuple[bytes, ...]:

@@ -5,17 +5,32 @@ are written, texts are read.
 """
 
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cbgateway.app import load_checked_profiles
+from cbgateway.carriers.smpp.batch import Settled
 from cbgateway.carriers.smpp.session import Credentials, SmppSession, State
 from cbgateway.codec import cbs, dcs, gsm7, smpp, smpp_text, ucs2
-from cbgateway.domain.errors import AuditError, DecodeError, InputError, SignatureInvalidError
-from cbgateway.interfaces.recipients import parse_recipients
+from cbgateway.codec.smpp_bulk import AnswerFramer, SubmitAnswers, SubmitTemplate
+from cbgateway.codec.smpp_receipt import Receipts, read_receipt
+from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.errors import (
+    AuditError,
+    DecodeError,
+    InputError,
+    PolicyError,
+    SignatureInvalidError,
+)
+from cbgateway.interfaces.cap.document import CapAlert
+from cbgateway.interfaces.cap.incoming import CapSender, check_is_ours, open_cap, request_of
+from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.service.audit import read_witness
+from cbgateway.service.deployment import Deployment
 from cbgateway.signing import tlog
 from cbgateway.signing.jws import key_id_in, sign_compact, verify_compact, verify_detached
 from cbgateway.signing.seal import CONTENT, check_texts, open_seal
@@ -28,8 +43,15 @@ from tests.fuzz import mutate, seeds
 from tests.fuzz.engine import Target
 
 REGIONS = frozenset({"KR", "KR-11", "KR-26"})
+RANGE_MESSAGES = 20
 LANGUAGES = frozenset({"ko", "en"})
-RULES = load_checked_profiles(None).carriers["kt"].smpp
+RULES = (
+    load_checked_profiles(None)
+    .carriers["kt"]
+    .smpp.model_copy(
+        update={"window_requests_max": 100}  # room for both ranges
+    )
+)
 PUBLISHED = {
     seeds.KEY.key_id: PublishedKey(
         seeds.REGION, Ed25519PublicKey.from_public_bytes(seeds.KEY.public_key)
@@ -83,10 +105,30 @@ def _framer(octets: bytes) -> None:
         raise AssertionError(msg)
 
 
+def _answers(octets: bytes) -> None:
+    """Feed a stream, cut somewhere, to the bulk reader: it gives what a framer gives."""
+    ordinary, bulk = smpp.Framer(), AnswerFramer()
+    cut = len(octets) // 3
+    pieces = (octets[:cut], octets[cut:])
+    expected = [_told(item) for piece in pieces for item in ordinary.receive(piece)]
+    found: list[object] = []
+    for item in (item for piece in pieces for item in bulk.receive(piece)):
+        if isinstance(item, SubmitAnswers):
+            found += [item.pdu(index) for index in range(len(item.numbers))]
+        elif isinstance(item, Receipts):
+            found += zip(item.numbers, item.receipts, strict=True)
+        else:
+            found.append(_told(item))
+    if expected != found or ordinary.is_incomplete != bulk.is_incomplete:
+        msg = "answers are read differently in bulk"
+        raise AssertionError(msg)
+
+
 def _told(item: smpp.Pdu | smpp.Unparsed) -> object:
     """Give a framer's item as something that can be compared."""
     if isinstance(item, smpp.Pdu):
-        return item
+        receipt = read_receipt(item)
+        return item if receipt is None else (item.sequence_number, receipt)
     return item.header, str(item.error), smpp.encode(item.refusal())
 
 
@@ -129,6 +171,25 @@ def _receive(state: State, octets: bytes) -> None:
     _check_sent(session.outgoing())
     session.tick(now=1_000.0)
     session.lost()
+
+
+def _receive_bulk(octets: bytes) -> None:
+    """Let a session with ranges in flight take octets: each range is settled once, in full."""
+    session = _session(State.BOUND)
+    message = smpp.SubmitSm(short_message=b"x")
+    for token, parts in enumerate((1, 2)):
+        template = SubmitTemplate([(message, ())] * parts)
+        session.request_many(template, ["82101"] * RANGE_MESSAGES, token=token, now=0.0)
+    session.outgoing()
+    events = [*session.receive(octets, now=1.0), *session.tick(now=5.0)]
+    _check_sent(session.outgoing())
+    events += [*session.tick(now=1_000.0), *session.lost()]
+    settled = [event for event in events if isinstance(event, Settled)]
+    if sorted(event.token for event in settled) != [0, 1] or any(
+        len(event.outcomes) != RANGE_MESSAGES for event in settled
+    ):
+        msg = f"two ranges were settled as {settled}"
+        raise AssertionError(msg)
 
 
 def _receive_binding(octets: bytes) -> None:
@@ -260,8 +321,43 @@ def _phone_seal_claims(octets: bytes) -> object:
     return _phone_seal(sign_compact(octets[:10_000], seeds.KEY, content=CONTENT).encode())
 
 
+PROFILES = load_checked_profiles(None)
+DEPLOYMENT = Deployment(
+    mode=Mode.TEST,
+    country=PROFILES.countries["kr"],
+    regions=PROFILES.regions["kr"],
+    carriers=PROFILES.carriers,
+    templates={},
+)
+CAP_SENDERS = {
+    "noc@carrier.example": CapSender(
+        "kt_noc",
+        x509.load_pem_x509_certificate((seeds.VECTORS / "cap_signed.crt").read_bytes()),
+        "kt",
+    )
+}
+
+
+def _cap(octets: bytes) -> object:
+    """Read an alert that anybody brings, and what it asks for."""
+    opened = open_cap(octets, {}, at=seeds.NOW)
+    return _asks(opened.alert), request_of(opened, DEPLOYMENT, submitter="alice")
+
+
+def _cap_signed(octets: bytes) -> object:
+    opened = open_cap(octets, CAP_SENDERS, at=seeds.NOW)
+    return request_of(opened, DEPLOYMENT, submitter="kt_noc")
+
+
+def _asks(alert: CapAlert) -> None:
+    check_is_ours(alert, DEPLOYMENT)
+    if alert.message_type != "Alert":
+        msg = "what refers to others needs a store"
+        raise InputError(msg)
+
+
 def _recipients(octets: bytes) -> object:
-    return parse_recipients(octets, regions=REGIONS, languages=LANGUAGES)
+    return list(read_recipients(BytesIO(octets), regions=REGIONS, languages=LANGUAGES))
 
 
 def _witness(octets: bytes) -> object:
@@ -314,6 +410,11 @@ def _smpp() -> Iterator[tuple[str, Target]]:
         "smpp_framer",
         Target(call=_framer, promised=(), seeds=streams, mutate=many, large=large),
     )
+    runs = (*seeds.runs(), *streams)
+    yield (
+        "smpp_answers",
+        Target(call=_answers, promised=(), seeds=runs, mutate=many, large=seeds.large_runs),
+    )
     texts = tuple(
         bytes([coding]) + smpp_text.encode_text(text, coding)
         for text in seeds.TEXTS[:3]
@@ -348,6 +449,8 @@ def _sessions() -> Iterator[tuple[str, Target]]:
     yield "session_binding", Target(call=_receive_binding, **heard)
     yield "session_bound", Target(call=_receive_bound, **heard)
     yield "session_unbinding", Target(call=_receive_unbinding, **heard)
+    bulk = heard | {"seeds": (*seeds.runs(), *seeds.answers()), "large": seeds.large_runs}
+    yield "session_bulk", Target(call=_receive_bulk, **bulk)
     asked = heard | {"seeds": (*seeds.binds(), *seeds.pdus())}
     yield "cbsim_smsc_open", Target(call=_smsc_open, **asked)
     asked = heard | {"seeds": (*seeds.pdus(), *seeds.messages(), *seeds.broadcasts() * 4)}
@@ -411,6 +514,15 @@ def _documents() -> Iterator[tuple[str, Target]]:
         "large": seeds.large_documents,
     }
     yield "bulletin", Target(call=parse_bulletin, seeds=seeds.bulletins(), **document)
+    words = (b"<", b">", b"</alert>", b"<info>", b"]]>", b"<!--", b"&lt;", b"&x;", b"\xff", b"-1")
+    alert = document | {
+        "promised": (InputError, PolicyError, SignatureInvalidError),
+        "mutate": mutate.with_words(*words),
+        "large": seeds.large_alerts,
+    }
+    yield "cap", Target(call=_cap, seeds=seeds.alerts(), **alert)
+    signed = ((seeds.VECTORS / "cap_signed.xml").read_bytes(),)
+    yield "cap_signed", Target(call=_cap_signed, seeds=signed, **alert)
     yield "report", Target(call=parse_report, seeds=seeds.reports(), **document)
     words = (b'"', b'""', b",", b"\r", b"\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"+", b"KR-26", b"0")
     yield (

@@ -20,6 +20,7 @@ from cbgateway.domain.people import Permission
 from cbgateway.history import History
 from cbgateway.keyring import Keyring
 from cbgateway.service.dispatcher import Dispatcher
+from cbgateway.service.inbox import Inbox
 from cbgateway.settings import load_settings
 from cbgateway.signing.keys import SigningKey
 from cbgateway.storage.marks import Marks
@@ -43,6 +44,9 @@ RECIPIENTS = 12
 ACTIVE_S = 240.0
 CALM_S = 300.0
 ENDING_S = 5.0
+REGRET_SHARE = 0.15
+REGRET_S = (1.0, 8.0)
+"""What was issued is sometimes withdrawn while a peer that hangs has not answered yet."""
 KINDS = ("progress", "progress", "eta_change", "correction", "withdrawal", "restored")
 
 
@@ -176,6 +180,7 @@ class World:
         gateway = self.open_gateway()
         gateway.store.world = self
         assert self.loop is not None
+        inbox = Inbox(gateway.store, gateway.deployment, self.clock)
         links = {
             code: make_link(
                 gateway.deployment.carriers[code],
@@ -184,11 +189,17 @@ class World:
                 system_id="cbgateway",
                 password=(self.home / "secrets" / f"{code}.password").read_text().strip(),
                 random=self.rng.random,
+                inbox=inbox,
             )
             for code, port in PORTS.items()
         }
         dispatcher = Dispatcher(
-            gateway.store, gateway.deployment, links, clock=self.clock, random=self.rng.random
+            gateway.store,
+            gateway.deployment,
+            links,
+            clock=self.clock,
+            random=self.rng.random,
+            inbox=inbox,
         )
         task = self.loop.create_task(dispatcher.run(asyncio.Event()))
         self.process = Process(gateway, task, links)
@@ -233,7 +244,7 @@ class World:
 
     def run(self) -> None:
         """Run the seed: storm, then calm, in which everything has to come to an end."""
-        weather = Weather(self.rng, roughness=self.rng.choice([0.0, 0.3, 1.0, 2.0]))
+        weather = Weather(self.rng, roughness=self.roughness())
         self.loop = loop = VirtualLoop(weather)
         self.weather = weather
         self.clock.loop = loop
@@ -252,6 +263,10 @@ class World:
                 with suppress(Exception):
                     gateway.store.close()
                     gateway.marks.close()
+
+    def roughness(self) -> float:
+        """Choose how bad the weather is."""
+        return self.rng.choice([0.0, 0.3, 1.0, 2.0])
 
     def _make_centres(self, loop: VirtualLoop) -> None:
         deployment = self.template.gateway.deployment
@@ -378,15 +393,23 @@ class World:
                 incident, kind = f"inc-{incidents}", "first"
             else:
                 incident, kind = self.rng.choice(sorted(open_incidents)), self.rng.choice(KINDS)
-            try:
-                self._issue(office, incident, kind)
-            except Crash:
-                office = self.open_gateway()
-            except GatewayError as error:
-                self.refusals = [*getattr(self, "refusals", []), f"{kind}: {error}"]
+            office = self._try(office, incident, kind)
+            if kind != "withdrawal" and self.rng.random() < REGRET_SHARE:
+                await asyncio.sleep(self.rng.uniform(*REGRET_S))
+                office = self._try(office, incident, "withdrawal")
             if self.rng.random() < 0.03 and "carol" not in self.revoked:
                 office.keyring.revoke("carol")
                 self.revoked["carol"] = self.loop.time() if self.loop else 0.0
+
+    def _try(self, office: Any, incident: str, kind: str) -> Any:
+        """Issue a bulletin, or be refused, or die; gives the operator's gateway to go on with."""
+        try:
+            self._issue(office, incident, kind)
+        except Crash:
+            return self.open_gateway()
+        except GatewayError as error:
+            self.refusals = [*getattr(self, "refusals", []), f"{kind}: {error}"]
+        return office
 
     def _bound(self) -> list[str]:
         """Give the carriers that the gateway is connected to."""

@@ -1,13 +1,20 @@
 """Orders as SMPP requests, and answers as reports (SMPP 5.0 4.4.1, 4.2.1, 4.4.3)."""
 
-import zlib
 from collections.abc import Mapping
 
 from cbgateway.codec import cbs, smpp, smpp_text
 from cbgateway.codec.dcs import Alphabet, parse_dcs
+from cbgateway.codec.smpp_bulk import RECEIPT_MASK, SubmitTemplate
 from cbgateway.domain.broadcast import Broadcast
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.orders import BroadcastReport, Handle, Stop, Submit, WriteReplace
+from cbgateway.domain.orders import (
+    BroadcastReport,
+    Handle,
+    Stop,
+    Submit,
+    WriteReplace,
+    message_reference,
+)
 from cbgateway.profiles.models import SmppProfile
 
 Request = tuple[smpp.Body, tuple[smpp.Tlv, ...]]
@@ -97,21 +104,31 @@ def _reference_tlvs(handle: Handle) -> tuple[smpp.Tlv, ...]:
     return (smpp.Tlv.integer(smpp.TlvTag.USER_MESSAGE_REFERENCE, handle.alias),)
 
 
+def submit_template(order: Submit, rules: SmppProfile, *, seal: str) -> SubmitTemplate:
+    """Write everybody's message as submit_sm but for the number it goes to."""
+    return SubmitTemplate(submit_requests(order, rules, recipient="", seal=seal))
+
+
 def submit_requests(
     order: Submit, rules: SmppProfile, *, recipient: str, seal: str
-) -> list[Request]:
+) -> list[tuple[smpp.SubmitSm, tuple[smpp.Tlv, ...]]]:
     """Write one recipient's message as submit_sm, one for each part.
 
     Spec: SMPP 5.0 4.2.1.1, TS 23.040 9.2.3.24.1 (concatenation).
     """
+    reference = message_reference(order.bulletin_id)
     segmented = smpp_text.segment(
         order.text,
         data_coding=None,
         segmentation=_SEGMENTATIONS[rules.sms.segmentation],
-        reference=_reference(order.bulletin_id),
+        reference=reference,
     )
     vendor = rules.vendor_tlvs.seal
-    seal_tlvs = () if vendor is None else (smpp.Tlv(vendor, seal.encode("ascii")),)
+    common: tuple[smpp.Tlv, ...] = ()
+    if rules.sms.registered_delivery & RECEIPT_MASK:  # it comes back with the receipt
+        common = (smpp.Tlv.integer(smpp.TlvTag.USER_MESSAGE_REFERENCE, reference),)
+    if vendor is not None:
+        common += (smpp.Tlv(vendor, seal.encode("ascii")),)
     return [
         (
             smpp.SubmitSm(
@@ -124,7 +141,7 @@ def submit_requests(
                 data_coding=segmented.data_coding,
                 short_message=part.short_message,
             ),
-            part.tlvs + seal_tlvs,
+            part.tlvs + common,
         )
         for part in segmented.parts
     ]
@@ -188,9 +205,3 @@ def _vendor_tlvs(broadcast: Broadcast, rules: SmppProfile, seal: str) -> list[sm
 
 def _source(rules: SmppProfile) -> smpp.Address:
     return smpp.Address(rules.source.ton, rules.source.npi, rules.source.address)
-
-
-def _reference(bulletin_id: str) -> int:
-    """Give the concatenation reference: two bulletins in a row never share one, a re-send does."""
-    incident, _, number = bulletin_id.rpartition("/")
-    return (zlib.crc32(incident.encode()) + int(number)) & 0xFFFF

@@ -23,7 +23,7 @@ from cbgateway.domain.errors import (
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import BroadcastReport, Stop, Submit
 from cbgateway.domain.outcomes import Outcome
-from cbgateway.service import budgets
+from cbgateway.service import budgets, planning
 from cbgateway.service.outbox import RETRY_DELAY_MAX_S, Answers, Leased, Outbox, Stream
 
 YES, NO, DOUBT, NONE = (
@@ -162,6 +162,85 @@ def another(office: Any, name: str = "inc-2", **changes: Any) -> dict[str, Any]:
     document: dict[str, Any] = office.document(allow_duplicate=True, **changes)
     document["incident"]["id"] = name
     return document
+
+
+def next_stream(desk: Desk, after: Stream, *, size: int = 2) -> Stream | None:
+    """Go on with the chunk that is due after one."""
+    with desk.office.gateway.store.transaction() as tx:
+        return desk.outbox.next_stream(tx, after, size=size, now=desk.now, jitter=1.0)
+
+
+# Chunk after chunk
+
+
+@pytest.fixture
+def chunks(office: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Desk, Stream]:
+    """Give the end of the first of two chunks of two recipients each."""
+    monkeypatch.setattr(planning, "CHUNK_RECIPIENTS_MAX", 2)
+    import_busan(office, 4)
+    office.issue(office.document())
+    desk = Desk(office)
+    stream = desk.stream()
+    assert desk.step(stream)
+    assert not desk.step(stream, [YES, YES])
+    return desk, stream
+
+
+def test_next_chunk_is_leased_with_its_first_window(chunks: tuple[Desk, Stream]) -> None:
+    """Everybody is in one chunk, and what is about to leave is committed with the lease."""
+    desk, first = chunks
+
+    second = next_stream(desk, first)
+
+    assert second is not None
+    assert [0, 1] == second.window
+    assert not {*first.order.recipients} & {*second.order.recipients}
+    (row,) = desk.rows(state=DeliveryState.INTENT)
+    assert bytes([Outcome.SENDING] * 2) == row.outcomes
+    assert not desk.step(second, [YES, YES])
+    assert next_stream(desk, second) is None
+
+
+def test_next_chunk_waits_for_what_comes_first(office: Any, chunks: tuple[Desk, Stream]) -> None:
+    """A higher class is due first: the dispatcher has to look at everything again."""
+    desk, first = chunks
+    office.issue(another(office, **{"class": "critical"}))
+
+    assert next_stream(desk, first) is None
+    assert [] == desk.rows(state=DeliveryState.INTENT)
+
+
+def test_next_chunk_of_a_superseded_bulletin_is_not_sent(chunks: tuple[Desk, Stream]) -> None:
+    """It is settled instead of leased."""
+    desk, first = chunks
+    with desk.office.gateway.store.transaction() as tx:
+        tx.set_bulletin_state("inc-1/1", BulletinState.SUPERSEDED)
+
+    assert next_stream(desk, first) is None
+    assert DeliveryState.SUPERSEDED in desk.states()
+
+
+def test_next_chunk_of_a_lapsed_bulletin_is_left_to_the_lease(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bulletin of which nothing was taken while its approval counted goes back to its authors."""
+    monkeypatch.setattr(planning, "CHUNK_RECIPIENTS_MAX", 2)
+    import_busan(office, 4)
+    office.issue(office.document())
+    desk = Desk(office)
+    taken = desk.lease()
+    (chunk,) = [one for one in taken if isinstance(one.order, Submit)]
+    for one in taken:
+        if one is not chunk:
+            desk.fail(one, REFUSED)
+    stream = desk.stream([chunk])
+    assert desk.step(stream)
+    assert not desk.step(stream, [NO, NO])
+    office.clock.advance(office.gateway.deployment.country.approval_valid_s + 1)
+
+    assert next_stream(desk, stream) is None
+    assert [] == desk.rows(state=DeliveryState.INTENT)
+    assert BulletinState.APPROVED is desk.bulletin()
 
 
 # Second copies of short messages
