@@ -76,6 +76,7 @@ class Request:
         allow_duplicate: say the same again on purpose.
         facts: what it says, for pages and briefings.
         read_back: numbers outside the directory, typed once more.
+        promises_by_profile: without a next update, the latest that is allowed is promised.
     """
 
     document: Mapping[str, object]
@@ -94,6 +95,7 @@ class Request:
     allow_duplicate: bool = False
     facts: StatedFacts = field(default_factory=StatedFacts)
     read_back: tuple[str, ...] = ()
+    promises_by_profile: bool = False
 
 
 def submit(
@@ -338,7 +340,7 @@ def _bulletin(
         texts=texts,
         sent=now,
         expires=expires,
-        next_update_at=_next_update(request, expires, now),
+        next_update_at=_next_update(deployment, request, expires, now),
         references=tuple(
             Reference(record.bulletin.sender, record.bulletin.identifier, record.bulletin.sent)
             for record in earlier
@@ -408,11 +410,18 @@ def _expires(deployment: Deployment, request: Request, now: datetime) -> datetim
     return expires
 
 
-def _next_update(request: Request, expires: datetime, now: datetime) -> datetime | None:
+def _next_update(
+    deployment: Deployment, request: Request, expires: datetime, now: datetime
+) -> datetime | None:
     is_last = request.kind in {BulletinKind.RESTORED, BulletinKind.WITHDRAWAL}
     if request.next_update is None:
         if is_last:
             return None
+        if request.promises_by_profile:
+            # as if it began now: the interval of an outage's beginning is allowed at any time
+            ahead = deployment.utc_offset
+            latest = deployment.deadlines.next_update_max(began=now, now=now, utc_offset=ahead)
+            return min(expires, latest)
         msg = (
             "next_update: people are told when they will hear again; only the last may leave it out"
         )
