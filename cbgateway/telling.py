@@ -13,7 +13,7 @@ from loguru import logger
 
 from cbgateway.domain.bulletin import Bulletin, BulletinKind, Confidence, Facts
 from cbgateway.domain.delivery import Event
-from cbgateway.domain.errors import GatewayError, InputError, UnknownNameError
+from cbgateway.domain.errors import GatewayError, InputError, StoreFailedError, UnknownNameError
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.ports import Clock, Transaction
 from cbgateway.public.briefing_page import briefing_page
@@ -235,25 +235,38 @@ class Telling:
             return kept.sweep(tx, self.deployment, now=now)
 
     async def run(self) -> None:
-        """Look after promises and the public pages until cancelled."""
+        """Look after promises and the public pages until cancelled, or until the disk fails."""
         problem = ""
+        shown: object = None
         while True:
             try:
-                await asyncio.to_thread(self._round)
+                shown = await asyncio.to_thread(self._round, shown)
                 problem = ""
+            except StoreFailedError as error:
+                logger.error("promises are looked after no more: {}", error)
+                return  # after a failed commit nothing is tried again
             except GatewayError as error:
                 if str(error) != problem:
                     problem = str(error)
                     logger.error("pages or promises cannot be kept: {}", problem)
             await asyncio.sleep(SWEEP_INTERVAL_S)
 
-    def _round(self) -> None:
+    def _round(self, shown: object) -> object:
+        """Look once; gives what the site shows, which is made anew when that is another.
+
+        Pages change with the history, and with times that pass: to the minute is soon enough.
+        """
         for one in self.sweep():
             logger.bind(incident=one.incident_id, due=one.due.isoformat()).warning(
                 "a promised update is late"
             )
-        if self.settings.site is not None:
+        if self.settings.site is None:
+            return None
+        with self.store.read() as tx:
+            wanted = tx.audit_size(), self.clock.now().replace(second=0, microsecond=0)
+        if wanted != shown:
             self.export_site(self.settings.site)
+        return wanted
 
 
 def read_events(entries: Iterable[bytes]) -> Iterator[Event]:

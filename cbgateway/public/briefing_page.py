@@ -54,7 +54,7 @@ def briefing_page(site: Site, words: LanguageWords, briefing: Mapping[str, Any])
         if briefing["eta_words"] != labels.eta_overdue
         else tag("p", labels.eta_text_hidden, class_="late"),
     ]
-    return page(site, words, body, title=own.title, path="", depth=0)
+    return page(site, words, body, title=own.title, path="", depth=0, is_public=False)
 
 
 def _list(items: list[str]) -> Child:

@@ -20,8 +20,9 @@ STYLE = (
     "body{margin:0 auto;max-width:42rem;padding:1rem;font:1.1rem/1.6 system-ui,sans-serif;"
     "color:#111;background:#fff;word-break:keep-all;overflow-wrap:anywhere}"
     "h1{font-size:1.5rem}h2{font-size:1.25rem;margin:1.5rem 0 .5rem}"
-    "dl{display:grid;grid-template-columns:minmax(6rem,auto) 1fr;gap:.25rem 1rem;margin:.5rem 0}"
-    "dt{font-weight:700}dd{margin:0}blockquote{margin:.5rem 0;padding:.5rem 1rem;"
+    "dl{display:grid;grid-template-columns:minmax(4rem,35%) 1fr;gap:.25rem 1rem;margin:.5rem 0}"
+    "dt{font-weight:700}dd{margin:0}dd ul{margin:0;padding-left:1.1rem}"
+    "blockquote{margin:.5rem 0;padding:.5rem 1rem;"
     "border-left:.3rem solid #1d4ed8;background:#f1f5f9}"
     "a{color:#1d4ed8}a:focus{outline:3px solid #f59e0b}.skip{position:absolute;left:-99rem}"
     ".skip:focus{left:1rem;background:#fff}"
@@ -132,6 +133,7 @@ def page(
     title: str,
     path: str,
     depth: int,
+    is_public: bool = True,
 ) -> bytes:
     """Put the frame around a page.
 
@@ -142,6 +144,7 @@ def page(
         title: of the page.
         path: of the page within its language, such as ``r/KR/``.
         depth: how many folders deep it lies within its language.
+        is_public: False leaves out the links to other pages.
     """
     own = "../" * depth
     root = own + ("../" if site.prefix(words.code) else "")
@@ -181,20 +184,16 @@ def page(
         (f"{own}v/", labels.verify),
         (f"{root}feed.atom", labels.feed),
     ]
+    header = tag("header", tag("p", tag("a", labels.title, href=own or "./"), " · ", others))
+    items = [tag("li", tag("a", name, href=href)) for href, name in links]
+    footer = tag("footer", tag("nav", tag("ul", items), aria_label=labels.title))
     content = tag(
         "body",
         tag("a", labels.skip, href="#main", class_="skip"),
         tag("p", banner, class_="banner", role="status") if banner else None,
-        tag("header", tag("p", tag("a", labels.title, href=own or "./"), " · ", others)),
+        header if is_public else None,
         tag("main", tag("h1", title), body, id="main"),
-        tag(
-            "footer",
-            tag(
-                "nav",
-                tag("ul", [tag("li", tag("a", name, href=href)) for href, name in links]),
-                aria_label=labels.title,
-            ),
-        ),
+        footer if is_public else None,
     )
     whole = join([Markup("<!doctype html>"), tag("html", head, content, lang=words.code)])
     return whole.encode() + b"\n"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cbgateway.domain.bulletin import BulletinState
-from cbgateway.domain.errors import UnknownNameError, WorkflowError
+from cbgateway.domain.errors import StoreFailedError, UnknownNameError, WorkflowError
 from cbgateway.domain.incident import IncidentState
 from cbgateway.service import promises as kept
 
@@ -204,3 +204,41 @@ def test_trouble_with_the_site_is_logged_once_and_not_the_end(office: Any, tmp_p
 
     assert asyncio.run(run())
     assert not (tmp_path / "index.html").exists()
+
+
+def test_nothing_is_tried_again_after_a_failed_commit(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task ends; the dispatcher's own commits end the process."""
+    told = office.gateway.telling
+    tries = []
+
+    def fail(self: Any) -> None:
+        tries.append(1)
+        msg = "the disk failed"
+        raise StoreFailedError(msg)
+
+    monkeypatch.setattr(type(told), "sweep", fail)
+    asyncio.run(told.run())
+
+    assert tries == [1]
+
+
+def test_site_is_made_anew_when_something_changed_or_a_minute_passed(
+    office: Any, tmp_path: Any
+) -> None:
+    """Not every second: a page costs time, and shows minutes."""
+    settings = office.gateway.settings.model_copy(update={"site": tmp_path / "site"})
+    told = office.gateway.telling
+    told = type(told)(settings, told.deployment, told.store, told.clock)
+    first = told._round(None)
+    (tmp_path / "site" / "index.html").unlink()
+
+    assert told._round(first) == first
+    assert not (tmp_path / "site" / "index.html").exists()
+    office.clock.advance(60)
+    second = told._round(first)
+    assert second != first
+    assert (tmp_path / "site" / "index.html").exists()
+    office.issue(office.document())
+    assert told._round(second) != second
