@@ -9,7 +9,7 @@ PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill campaign-power \
-	campaign-uml fuzz check demo states bench bench-core bench-smpp lock peers clean
+	campaign-uml fuzz check demo states bench bench-core bench-smpp bench-smsc lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ states: setup ## draw docs/states.md from the transition tables
 
 bench: setup ## measure, side by side with a peer
 	$(BIN)/python benchmarks/run.py
+
+bench-smsc: setup ## measure how fast the simulated SMSC answers
+	$(BIN)/python benchmarks/bench_smsc.py
 
 bench-core: setup ## measure the durable core: acceptance, start-up, a million recipients
 	$(BIN)/python benchmarks/core.py
