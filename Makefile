@@ -42,7 +42,7 @@ test: setup ## the tests that need nothing from outside (two minutes)
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 
-integration: setup peers ## tests against outside peers: tshark, npm smpp, Chromium
+integration: setup peers ## tests against outside peers: tshark, npm smpp, Kannel, Chromium
 	$(BIN)/pytest -m integration
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
@@ -125,6 +125,7 @@ peers: $(PEERS) ## install the outside peers with apt and npm
 $(PEERS): tests/integration/peers/package-lock.json
 	need=; command -v tshark >/dev/null || need=tshark; command -v npm >/dev/null || need="$$need nodejs npm"; \
 	command -v chromium >/dev/null || need="$$need chromium"; \
+	command -v bearerbox >/dev/null || need="$$need kannel"; \
 	[ -z "$$need" ] || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $$need; }
 	npm ci --prefix tests/integration/peers --silent --no-audit --no-fund
