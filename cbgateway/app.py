@@ -31,7 +31,7 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.domain.incident import IncidentState
 from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
-from cbgateway.front import serving_http
+from cbgateway.front import serving_http, serving_mqtt
 from cbgateway.history import History
 from cbgateway.home import (
     ballast_of,
@@ -215,10 +215,10 @@ class Gateway:
             WorkflowError: it was not approved.
         """
         exchange = self.cap()
-        now = self.clock.now()
-        return self.desk.commit(
-            Write(lambda tx: exchange.export(tx, bulletin_id, now=now), is_urgent=True)
+        write = Write(
+            lambda tx: exchange.export(tx, bulletin_id, now=self.clock.now()), is_urgent=True
         )
+        return self.desk.commit(write)
 
     def cap(self) -> CapExchange:
         """Give what the settings say of those that alerts are exchanged with.
@@ -470,7 +470,10 @@ class Gateway:
             )
             witnessing = asyncio.create_task(self._witness())
             try:
-                async with serving_http(self.desk, self.status, stop, on_ready) as front:
+                async with (
+                    serving_http(self.desk, self.status, stop, on_ready) as front,
+                    serving_mqtt(self.desk, stop),
+                ):
                     await dispatcher.run(stop, front.ready)
             finally:
                 witnessing.cancel()

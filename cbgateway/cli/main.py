@@ -14,6 +14,7 @@ from cbgateway.cli import (
     incident,
     incoming,
     keys,
+    mqtt,
     operations,
     profiles,
     recipients,
@@ -38,6 +39,7 @@ app.command("restore", epilog=operations.RESTORE_EXAMPLES)(operations.restore)
 app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.confirm_clock)
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(cap.app, name="cap")
+app.add_typer(mqtt.app, name="mqtt")
 app.add_typer(incident.app, name="incident")
 app.add_typer(recipients.app, name="recipients")
 app.add_typer(incoming.app, name="incoming")
