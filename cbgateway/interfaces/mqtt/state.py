@@ -18,7 +18,7 @@ from cbgateway.interfaces.mqtt.topics import Topics
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.proposals import CLOSED, proposed_state
 
-BATCH_MAX = 32  # leaves told at once; receipts wait for no more than these
+BATCH_MAX = 256  # leaves read at once; the rest follows in the next look
 PUBLIC = {BulletinState.APPROVED, BulletinState.LIVE}
 CONTENT_TYPE = "application/cloudevents+json"
 
