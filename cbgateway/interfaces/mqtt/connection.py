@@ -181,7 +181,12 @@ class MqttConnection:
 
     async def _tell_changes(self, client: aiomqtt.Client) -> None:
         while True:
-            await self._tell(client, await self._read(self._board.look))
+            before = self._board.after
+            try:
+                await self._tell(client, await self._read(self._board.look))
+            except BaseException:
+                self._board.after = before  # told again over the next connection
+                raise
             await asyncio.sleep(LOOK_S)
 
     async def _tell(self, client: aiomqtt.Client, messages: list[Told]) -> None:

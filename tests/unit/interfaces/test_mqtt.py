@@ -123,9 +123,14 @@ def test_connection_that_breaks_comes_back(office: Office) -> None:
             if link._session is not None and link._session.client_id.startswith("cbgateway-"):
                 one.abort()
         away = await bench.hears("state/gateway", lambda one: not one["is_online"])
-        receipt = await bench.ask(bench.command(office.document()))
+        await bench.client.subscribe(f"{bench.topics.prefix}/evt/#", qos=1)
+        await asyncio.to_thread(office.submit, office.document())
+        event = await bench.hears("evt/inc-1/1", lambda one: True)
+        document = office.later("progress")
+        receipt = await bench.ask(bench.command(document))
 
         assert away["mode"] == "test"
+        assert event["type"] == "cbgateway.submitted"
         assert receipt["status"] == "accepted"
         await bench.hears("state/gateway", lambda one: one["is_online"])
 
