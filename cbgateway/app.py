@@ -48,9 +48,11 @@ from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.keyring import Keyring
 from cbgateway.preflight import Finding, Level, check_may_serve, findings
+from cbgateway.profiles.contacts import Directory
+from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.loader import Profiles, load_profiles
 from cbgateway.profiles.models import Pacing
-from cbgateway.service import approval, intake
+from cbgateway.service import approval, intake, promises
 from cbgateway.service.authority import signer_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
@@ -66,6 +68,7 @@ from cbgateway.signing.seal import Seal, check_texts, open_seal
 from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
+from cbgateway.telling import Telling
 
 T = TypeVar("T")
 
@@ -145,6 +148,11 @@ class Gateway:
         return Desk(
             self.settings, self.deployment, self.store, self.marks, self.clock, self.keyring
         )
+
+    @property
+    def telling(self) -> Telling:
+        """Give what this gateway tells beside its bulletins."""
+        return Telling(self.settings, self.deployment, self.store, self.clock)
 
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
@@ -424,6 +432,7 @@ class Gateway:
             for (peer_id, state), count in tx.count_open().items():
                 deliveries.setdefault(peer_id, {})[state.value] = count
             size = tx.audit_size()
+            missed = tx.count(promises.COUNTER)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
@@ -435,6 +444,7 @@ class Gateway:
                 "entries": size,
                 "witnessed": None if witnessed is None else witnessed.size,
             },
+            "promises": {"missed": missed, "open": self.telling.promises()},
             "has_ballast": ballast_of(self.settings).is_there(),
         }
 
@@ -468,7 +478,10 @@ class Gateway:
                 random=random.random,
                 inbox=inbox,
             )
-            witnessing = asyncio.create_task(self._witness())
+            beside = [
+                asyncio.create_task(self._witness()),
+                asyncio.create_task(self.telling.run()),
+            ]
             try:
                 async with (
                     serving_http(self.desk, self.status, stop, on_ready) as front,
@@ -476,8 +489,9 @@ class Gateway:
                 ):
                     await dispatcher.run(stop, front.ready)
             finally:
-                witnessing.cancel()
-                await asyncio.gather(witnessing, return_exceptions=True)
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
             await asyncio.to_thread(self.history.checkpoint)
 
     async def _witness(self) -> None:
@@ -527,7 +541,7 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
     """Choose the profiles that a gateway's settings name.
 
     Raises:
-        UnknownNameError: they name a country or carrier that no profile has.
+        UnknownNameError: they name a country, carrier or deadlines that no profile has.
     """
     if settings.country not in profiles.countries:
         raise UnknownNameError("country", settings.country, known=tuple(profiles.countries))
@@ -559,7 +573,21 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
         regions=profiles.regions[settings.country],
         carriers=carriers,
         templates=profiles.templates.get(settings.country, {}),
+        deadlines=_deadlines(settings, profiles),
+        directory=profiles.directories.get(settings.country, Directory()),
+        words={
+            language: profiles.words[language]
+            for language in profiles.countries[settings.country].languages
+            if language in profiles.words
+        },
     )
+
+
+def _deadlines(settings: Settings, profiles: Profiles) -> DeadlineProfile:
+    code = settings.deadlines or profiles.countries[settings.country].deadlines
+    if code not in profiles.deadlines:
+        raise UnknownNameError("deadline profile", code, known=tuple(profiles.deadlines))
+    return profiles.deadlines[code]
 
 
 def carriers_of(country: str) -> tuple[str, ...]:

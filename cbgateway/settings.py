@@ -125,6 +125,12 @@ class Settings(_Settings):
     profiles: Path | None = None
     http: HttpSettings | None = None
     mqtt: MqttSettings | None = None
+    deadlines: str | None = None
+    """Overrides the country's deadline profile."""
+    site: Path | None = None
+    """Where `serve` keeps the public pages up to date."""
+    site_url: str = ""
+    """Where people find them, without a slash at the end; links are relative without it."""
     carriers: dict[str, CarrierSettings]
     cap: CapSettings = Field(default_factory=CapSettings)
 
@@ -164,6 +170,7 @@ def load_settings(home: Path) -> Settings:
             "witness": home / settings.witness,
             "mqtt": None if settings.mqtt is None else _absolute_mqtt(home, settings.mqtt),
             "http": None if settings.http is None else _http(home, settings.http),
+            "site": None if settings.site is None else home / settings.site,
             "profiles": None if settings.profiles is None else home / settings.profiles,
             "carriers": {
                 code: carrier.model_copy(
