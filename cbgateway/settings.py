@@ -80,6 +80,20 @@ class CapSettings(_Settings):
         return self
 
 
+class HttpSettings(_Settings):
+    """The HTTP interface of `cbgateway serve`."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Annotated[int, Field(ge=0, le=65535)]
+    names: tuple[str, ...] = ()
+    """What clients call this server by in a Host field, such as alerts.example:8443."""
+    tokens: Path = Path("secrets/http-tokens.toml")
+    """Bearer tokens for reading, as hashes."""
+    certificate: Path | None = None
+    private_key: Path | None = None
+    """TLS; in mode live a listener beyond this machine needs it."""
+
+
 class Settings(_Settings):
     """What cbgateway.toml holds; relative paths start at the home folder."""
 
@@ -100,6 +114,7 @@ class Settings(_Settings):
     """Where `serve` keeps the public pages up to date."""
     site_url: str = ""
     """Where people find them, without a slash at the end; links are relative without it."""
+    http: HttpSettings | None = None
     carriers: dict[str, CarrierSettings]
     cap: CapSettings = Field(default_factory=CapSettings)
 
@@ -138,6 +153,7 @@ def load_settings(home: Path) -> Settings:
             "marks": home / settings.marks,
             "witness": home / settings.witness,
             "site": None if settings.site is None else home / settings.site,
+            "http": None if settings.http is None else _http(home, settings.http),
             "profiles": None if settings.profiles is None else home / settings.profiles,
             "carriers": {
                 code: carrier.model_copy(
@@ -164,6 +180,13 @@ def _absolute(home: Path, cap: CapSettings) -> CapSettings:
             },
         }
     )
+
+
+def _http(home: Path, http: HttpSettings) -> HttpSettings:
+    paths = {"tokens": http.tokens, "certificate": http.certificate, "key": http.private_key}
+    inside = {name: None if path is None else home / path for name, path in paths.items()}
+    inside["private_key"] = inside.pop("key")
+    return http.model_copy(update=inside)
 
 
 def _check_modes(path: Path, settings: Settings) -> None:
@@ -235,7 +258,7 @@ def _problem(path: Path, fault: Any) -> str:  # noqa: ANN401 - pydantic's fault 
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
         return f"{path}: {where}: {fault['msg']}"
-    models = (Settings, CarrierSettings, CapSettings, CapSenderSettings)
+    models = (Settings, CarrierSettings, CapSettings, CapSenderSettings, HttpSettings)
     known = {name for model in models for name in model.model_fields}
     near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

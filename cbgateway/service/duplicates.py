@@ -7,7 +7,6 @@ from cbgateway.domain.bulletin import Bulletin, BulletinState, MessageType
 from cbgateway.domain.errors import DuplicateError
 from cbgateway.domain.ports import Transaction
 from cbgateway.service.deployment import Deployment
-from cbgateway.service.wording import STANDS_IN
 
 SIMILAR_RATIO = 0.9
 """Texts that are so much alike are worth a warning (difflib's measure, 0 to 1)."""
@@ -44,37 +43,40 @@ def check_duplicate(
     if bulletin.kind.message_type is not MessageType.ALERT:
         return ()
     since = now - timedelta(seconds=deployment.country.duplicate_guard_s)
-    language = deployment.country.default_language
     warnings = []
-    compared = 0
-    for record in tx.recent_bulletins(bulletin.sender, since=since):
+    for record in tx.told_before(bulletin, since=since):
         other = record.bulletin
         if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
             continue
-        if (other.regions, _said(other)) == (bulletin.regions, _said(bulletin)):
-            if not is_meant:
-                msg = (
-                    f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
-                    f'{other.sent.isoformat()}; add "allow_duplicate": true if that is meant'
-                )
-                raise DuplicateError(msg)
-            warnings.append(f"repeats {other.bulletin_id} on purpose")
-        elif compared < SIMILAR_COMPARED_MAX:
-            compared += 1
-            if _are_alike(other.texts.get(language, ""), bulletin.texts.get(language, "")):
-                warnings.append(f"its text is much like that of {other.bulletin_id}")
-    return tuple(warnings)
+        if not is_meant:
+            msg = (
+                f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
+                f'{other.sent.isoformat()}; add "allow_duplicate": true if that is meant'
+            )
+            raise DuplicateError(msg)
+        warnings.append(f"repeats {other.bulletin_id} on purpose")
+    alike = "" if warnings else _alike(tx, deployment, bulletin, since)
+    return (*warnings, f"its text is much like that of {alike}") if alike else tuple(warnings)
 
 
-def _said(bulletin: Bulletin) -> dict[str, str]:
-    """Give the texts without the code, which differs when nothing else does."""
-    if not bulletin.code:
-        return dict(bulletin.texts)
-    return {
-        language: text.replace(bulletin.code, STANDS_IN)
-        for language, text in bulletin.texts.items()
-    }
+def _alike(tx: Transaction, deployment: Deployment, bulletin: Bulletin, since: datetime) -> str:
+    """Find the newest of the sender's bulletins whose text is much like this one's."""
+    language = deployment.country.default_language
+    text = bulletin.words.get(language, "")
+    for record in tx.recent_bulletins(bulletin.sender, since=since, limit=SIMILAR_COMPARED_MAX):
+        other = record.bulletin
+        if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
+            continue
+        if _are_alike(other.words.get(language, ""), text):
+            return other.bulletin_id
+    return ""
 
 
 def _are_alike(one: str, other: str) -> bool:
-    return difflib.SequenceMatcher(None, one, other).ratio() >= SIMILAR_RATIO
+    """Compare two texts; the cheap bounds first, which most pairs do not reach."""
+    matcher = difflib.SequenceMatcher(None, one, other)
+    return (
+        matcher.real_quick_ratio() >= SIMILAR_RATIO
+        and matcher.quick_ratio() >= SIMILAR_RATIO
+        and matcher.ratio() >= SIMILAR_RATIO
+    )

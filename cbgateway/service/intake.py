@@ -120,6 +120,73 @@ def submit(
     known = _known(tx, request)
     if known is not None:
         return known
+    state = BulletinState.DRAFT if as_draft else BulletinState.PENDING
+    return _take_in(tx, deployment, request, person, signature, now, state=state)
+
+
+def draft(
+    tx: Transaction,
+    deployment: Deployment,
+    request: Request,
+    *,
+    person: Person,
+    signature: str,
+    now: datetime,
+) -> BulletinRecord:
+    """Keep what the gateway itself has written for somebody, as a draft that a person may revise.
+
+    Args:
+        tx: the transaction that holds all of it.
+        deployment: the gateway's rules.
+        request: the draft.
+        person: for whom; has to be allowed to issue it.
+        signature: of that person, over what the draft was made of.
+        now: aware.
+
+    Raises:
+        PolicyError: a rule refuses it; the subclass says which.
+    """
+    request = replace(request, sender=person.name)
+    state = BulletinState.DRAFT
+    return _take_in(tx, deployment, request, person, signature, now, state=state)
+
+
+def redraft(
+    tx: Transaction,
+    deployment: Deployment,
+    old: BulletinRecord,
+    request: Request,
+    *,
+    person: Person,
+    signature: str,
+    now: datetime,
+) -> BulletinRecord:
+    """Write such a draft anew, while nobody else had a hand in it.
+
+    Raises:
+        PolicyError: a rule refuses it; the subclass says which.
+    """
+    request = replace(request, sender=person.name)
+    code = old.bulletin.code or _unused_code(tx)
+    number = old.bulletin.number
+    bulletin = _bulletin(deployment, request, person, (), number=number, code=code, now=now)
+    submission = _submission(request, person, old.submission.hands, (), signature, now)
+    tx.revise_bulletin(bulletin, submission)
+    record = BulletinRecord(bulletin, old.state, submission, decision=None)
+    _record(tx, record, "edited", person, now)
+    return record
+
+
+def _take_in(
+    tx: Transaction,
+    deployment: Deployment,
+    request: Request,
+    person: Person,
+    signature: str,
+    now: datetime,
+    *,
+    state: BulletinState,
+) -> BulletinRecord:
     earlier = _check_incident(tx, deployment, request)
     number = 1 + max((record.bulletin.number for record in earlier), default=0)
     bulletin = _bulletin(
@@ -130,12 +197,13 @@ def submit(
         tx.add_incident(request.incident)
     record = BulletinRecord(
         bulletin=bulletin,
-        state=BulletinState.DRAFT if as_draft else BulletinState.PENDING,
+        state=state,
         submission=_submission(request, person, (person.name,), warnings, signature, now),
         decision=None,
     )
     tx.add_bulletin(record)
-    _record(tx, record, "drafted" if as_draft else "submitted", person, now)
+    what = "drafted" if state is BulletinState.DRAFT else "submitted"
+    _record(tx, record, what, person, now)
     return record
 
 
