@@ -202,3 +202,15 @@ def test_unset_time_is_utc() -> None:
     assert at + timedelta(hours=1) == SHIPPED.deadlines["kr"].next_update_max(
         began=at, now=at, utc_offset=KST
     )
+
+
+def test_country_needs_the_words_of_its_language(tmp_path: Path) -> None:
+    """Pages and briefings cannot be made without."""
+    folder = tmp_path / "profiles"
+    shutil.copytree(profiles_folder(), folder)
+    (folder / "languages" / "ko.toml").unlink()
+
+    _, problems = check_profiles(folder, can_encode)
+    assert "countries/kr.toml: default_language: there is no languages/ko.toml" in map(
+        str, problems
+    )
