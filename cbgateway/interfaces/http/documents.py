@@ -8,8 +8,10 @@ from cbgateway.domain.bulletin import BulletinKind, BulletinState, MessageType, 
 from cbgateway.domain.incident import IncidentState, Service
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.service.proposals import Effect
+from cbgateway.service.reach import ReachLevel
 
 REASON_CHARACTERS_MAX = 2_000
+CONFIRMATION_CHARACTERS_MAX = 300  # a wide area, and eight numbers that are read back
 BULLETIN_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}/[1-9][0-9]{0,8}$"
 AT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$"
 
@@ -30,7 +32,7 @@ class ApprovalDocument(_In):
     bulletin: BulletinId
     plan: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     at: Annotated[str, Field(pattern=AT, examples=["2021-10-25T02:18:00.000+00:00"])]
-    confirmation: Annotated[str, Field(max_length=100)] = ""
+    confirmation: Annotated[str, Field(max_length=CONFIRMATION_CHARACTERS_MAX)] = ""
 
 
 class ReturnDocument(_In):
@@ -256,6 +258,15 @@ class Reach(BaseModel):
     regions: list[str]
 
 
+class AssuredReach(BaseModel):
+    """How sure it is that a carrier's subscribers in a region are told."""
+
+    region: str
+    carrier: str
+    level: ReachLevel
+    reason: str
+
+
 class Budget(BaseModel):
     """What a region has left for this class, for everybody and for this sender."""
 
@@ -273,6 +284,7 @@ class Plan(BaseModel):
     broadcasts: list[BroadcastOut]
     short_messages: list[ShortMessageOut]
     carriers: dict[str, Reach]
+    reach: list[AssuredReach]
     budgets: list[Budget]
 
 
