@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from loguru import logger
@@ -12,9 +13,12 @@ from cbgateway.desk import Desk
 from cbgateway.domain.ports import Store
 from cbgateway.interfaces.http.backend import Backend
 from cbgateway.interfaces.http.tokens import Tokens
+from cbgateway.public.common import Site
+from cbgateway.public.site import Resource, render
 from cbgateway.settings import HttpSettings, is_loopback
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
+from cbgateway.telling import Telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,22 @@ class Front:
 
     ready: Callable[[], None]
     address: str | None
+
+
+class Pages:
+    """The public site, made anew at most once a second however many ask."""
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._made: tuple[datetime, Site] | None = None
+
+    def show(self, path: str) -> Resource:
+        """Give what a path shows."""
+        now = self._telling.clock.now().replace(microsecond=0)
+        made = self._made
+        if made is None or made[0] != now:
+            made = self._made = now, self._telling.site()
+        return render(made[1], path)
 
 
 @asynccontextmanager
@@ -95,6 +115,7 @@ async def serving_http(
             ),
             published_keys=keyring.published_keys,
             facts=lambda: facts(reading),
+            show=Pages(Telling(desk.settings, desk.deployment, reading, desk.clock)).show,
             tokens=Tokens(http.tokens),
             is_ready=lambda: is_ready and not stop.is_set(),
             stop=stop,
