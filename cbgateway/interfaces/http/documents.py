@@ -4,7 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from cbgateway.domain.bulletin import BulletinKind, BulletinState, MessageType, Mode
+from cbgateway.domain.bulletin import (
+    BulletinKind,
+    BulletinState,
+    Confidence,
+    EmergencyCalls,
+    MessageType,
+    Mode,
+)
 from cbgateway.domain.incident import IncidentState, Service
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.service.proposals import Effect
@@ -136,6 +143,16 @@ class ReferenceOut(BaseModel):
     sent: AwareDatetime
 
 
+class FactsOut(BaseModel):
+    """What a bulletin says beside its texts."""
+
+    cause: str | None
+    confidence: Confidence
+    eta: AwareDatetime | None
+    emergency_calls: EmergencyCalls
+    workarounds: list[str]
+
+
 class Bulletin(BaseModel):
     """A bulletin with what was decided about it."""
 
@@ -154,6 +171,8 @@ class Bulletin(BaseModel):
     sent: AwareDatetime
     expires: AwareDatetime
     next_update_at: AwareDatetime | None
+    code: str | None
+    facts: FactsOut
     references: list[ReferenceOut]
     submitted_by: str
     authors: list[str]
