@@ -31,7 +31,7 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.domain.incident import IncidentState
 from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
-from cbgateway.front import serving_http
+from cbgateway.front import serving_http, serving_mqtt
 from cbgateway.history import History
 from cbgateway.home import (
     ballast_of,
@@ -143,16 +143,16 @@ class Gateway:
             yield cls(home, settings, deployment, store, marks, clock, keyring, history)
 
     @property
-    def telling(self) -> Telling:
-        """Give what this gateway tells beside its bulletins."""
-        return Telling(self.settings, self.deployment, self.store, self.clock)
-
-    @property
     def desk(self) -> Desk:
         """The one intake, which commands and servers share."""
         return Desk(
             self.settings, self.deployment, self.store, self.marks, self.clock, self.keyring
         )
+
+    @property
+    def telling(self) -> Telling:
+        """Give what this gateway tells beside its bulletins."""
+        return Telling(self.settings, self.deployment, self.store, self.clock)
 
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
@@ -223,10 +223,10 @@ class Gateway:
             WorkflowError: it was not approved.
         """
         exchange = self.cap()
-        now = self.clock.now()
-        return self.desk.commit(
-            Write(lambda tx: exchange.export(tx, bulletin_id, now=now), is_urgent=True)
+        write = Write(
+            lambda tx: exchange.export(tx, bulletin_id, now=self.clock.now()), is_urgent=True
         )
+        return self.desk.commit(write)
 
     def cap(self) -> CapExchange:
         """Give what the settings say of those that alerts are exchanged with.
@@ -483,7 +483,10 @@ class Gateway:
             done = asyncio.Event()
             telling = asyncio.create_task(self._tell(done))
             try:
-                async with serving_http(self.desk, self.status, stop, on_ready) as front:
+                async with (
+                    serving_http(self.desk, self.status, stop, on_ready) as front,
+                    serving_mqtt(self.desk, stop),
+                ):
                     await dispatcher.run(stop, front.ready)
             finally:
                 done.set()

@@ -14,6 +14,7 @@ from cbgateway.cli import (
     incident,
     incoming,
     keys,
+    mqtt,
     operations,
     profiles,
     recipients,
@@ -41,6 +42,7 @@ app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.conf
 app.command("verify", epilog=telling.VERIFY_EXAMPLES)(telling.verify)
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(cap.app, name="cap")
+app.add_typer(mqtt.app, name="mqtt")
 app.add_typer(incident.app, name="incident")
 app.add_typer(telling.promise_app, name="promise")
 app.add_typer(telling.briefing_app, name="briefing")

@@ -167,8 +167,7 @@ def redraft(
         PolicyError: a rule refuses it; the subclass says which.
     """
     request = replace(request, sender=person.name)
-    code = old.bulletin.code or _unused_code(tx)
-    number = old.bulletin.number
+    number, code = old.bulletin.number, old.bulletin.code or _unused_code(tx)
     bulletin = _bulletin(deployment, request, person, (), number=number, code=code, now=now)
     submission = _submission(request, person, old.submission.hands, (), signature, now)
     tx.revise_bulletin(bulletin, submission)

@@ -721,7 +721,7 @@ class SqliteTransaction:
 
 
 def _said(bulletin: Bulletin) -> str:
-    """Name what a bulletin tells whom: the same name for the same, whatever the order."""
+    """Name what a bulletin tells whom: the same name for the same, whatever the order and code."""
     return digest({"regions": sorted(bulletin.regions), "texts": bulletin.words})
 
 

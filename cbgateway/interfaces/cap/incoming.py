@@ -19,7 +19,6 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.domain.incident import Service
 from cbgateway.interfaces.cap import codes
-from cbgateway.interfaces.cap.areas import regions_of
 from cbgateway.interfaces.cap.document import CapAlert, CapInfo, check_structure, read_alert
 from cbgateway.interfaces.schema import BulletinDocument
 from cbgateway.service.deployment import Deployment
@@ -217,6 +216,8 @@ def _content(
     if first.expires is None:
         msg = "info[1].expires: a broadcast without an end is not sent"
         raise InputError(msg)
+    from cbgateway.interfaces.cap.areas import regions_of  # noqa: PLC0415 - takes a while to load
+
     fields: dict[str, Any] = {
         "class": _alert_class(deployment, infos),
         "regions": list(regions_of(first.areas, deployment.regions, "info[1]")),
