@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -114,9 +115,7 @@ async def serving_http(
             lookup=lookup,
             reading=reading,
             prepare=outlook.prepare,
-            approving=lambda bulletin_id, plan, approval: inside.approving_signed(
-                bulletin_id, plan, approval, reading=outlook
-            ),
+            approving=partial(inside.approving_signed, reading=outlook),
             published_keys=keyring.published_keys,
             facts=lambda: facts(reading),
             show=Pages(Telling(desk.settings, desk.deployment, reading, desk.clock)).show,
