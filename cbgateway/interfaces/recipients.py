@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
 from cbgateway.domain.delivery import Recipient
 from cbgateway.domain.errors import InputError
@@ -27,16 +27,7 @@ def parse_recipients(
     Raises:
         InputError: a line is wrong or a number stands there twice; names the lines.
     """
-    try:
-        text = octets.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        msg = f"not UTF-8 text: {error.reason} at octet {error.start}"
-        raise InputError(msg) from error
-    rows = _rows(text)
-    _, header = next(rows, (1, []))
-    if tuple(header) != COLUMNS:
-        msg = f"line 1: the header is {','.join(COLUMNS)}, not {','.join(header)[:80]!r}"
-        raise InputError(msg)
+    rows = table_of(octets, COLUMNS)
     recipients: dict[str, Recipient] = {}
     problems = []
     for line, row in rows:
@@ -53,6 +44,25 @@ def parse_recipients(
     if problems:
         raise InputError(*problems)
     return tuple(recipients.values())
+
+
+def table_of(octets: bytes, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Give each row of a CSV file after its header, with the number of its last line.
+
+    Raises:
+        InputError: it is not UTF-8, or has another header.
+    """
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        msg = f"not UTF-8 text: {error.reason} at octet {error.start}"
+        raise InputError(msg) from error
+    rows = _rows(text)
+    _, header = next(rows, (1, []))
+    if header != list(columns):
+        msg = f"line 1: the header is {','.join(columns)}, not {','.join(header)[:80]!r}"
+        raise InputError(msg)
+    return rows
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -16,10 +16,12 @@ from cbgateway.profiles.checks import (
     Problem,
     check_carrier,
     check_country,
+    check_network,
     check_regions,
     check_template,
 )
 from cbgateway.profiles.models import CarrierProfile, CountryProfile
+from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions, RegionsFile, Ring
 from cbgateway.profiles.templates import Template
 
@@ -50,12 +52,14 @@ class Profiles:
     Attributes:
         countries: by code.
         carriers: by code.
+        networks: by code.
         regions: by country.
         templates: by country, then by code.
     """
 
     countries: dict[str, CountryProfile] = field(default_factory=dict)
     carriers: dict[str, CarrierProfile] = field(default_factory=dict)
+    networks: dict[str, NetworkProfile] = field(default_factory=dict)
     regions: dict[str, Regions] = field(default_factory=dict)
     templates: dict[str, dict[str, Template]] = field(default_factory=dict)
 
@@ -99,6 +103,9 @@ def check_profiles(root: Path | None, can_encode: CanEncode) -> tuple[Profiles, 
     for name, carrier in _read(folder, "carriers/*.toml", CarrierProfile, problems).items():
         problems += check_carrier(name, carrier, profiles.countries)
         profiles.carriers[carrier.code] = carrier
+    for name, network in _read(folder, "networks/*.toml", NetworkProfile, problems).items():
+        problems += check_network(name, network, profiles.countries)
+        profiles.networks[network.code] = network
     for name, template in _read(folder, "templates/*/*.toml", Template, problems).items():
         problems += check_template(name, template, profiles.countries, can_encode)
         profiles.templates.setdefault(template.country, {})[template.code] = template

@@ -1,13 +1,15 @@
 """What the services of one gateway work with: its mode and the profiles that apply to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cbgateway.domain.bulletin import BulletinKind, Mode
 from cbgateway.domain.errors import UnknownNameError
 from cbgateway.profiles.models import AlertClass, CarrierProfile, CountryProfile
+from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
 from cbgateway.profiles.templates import Template
+from cbgateway.service.coverage import CellMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,9 @@ class Deployment:
     Attributes:
         carriers: by code; each is a peer of this gateway.
         templates: by name.
+        networks: by code; radio networks that are reached without a message centre.
+        controllers: which network each controller of this gateway belongs to.
+        cells: by network.
     """
 
     mode: Mode
@@ -24,6 +29,9 @@ class Deployment:
     regions: Regions
     carriers: Mapping[str, CarrierProfile]
     templates: Mapping[str, Template]
+    networks: Mapping[str, NetworkProfile] = field(default_factory=dict)
+    controllers: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, CellMap] = field(default_factory=dict)
 
     def alert_class(self, name: str) -> AlertClass:
         """Find an alert class.

@@ -255,11 +255,20 @@ WHERE is_on_air = 1 AND peer_id = :peer_id AND incident_id = :incident_id AND re
   AND (:before_id IS NULL OR delivery_id < :before_id);
 
 -- name: handle
-SELECT peer_reference, alias, state FROM delivery
+SELECT peer_reference, alias, state, serial_number, order_document FROM delivery
 WHERE is_on_air = 1 AND peer_id = :peer_id AND incident_id = :incident_id AND region = :region
   AND message_identifier = :message_identifier AND serial_number & 65520 = :serial_number & 65520
   AND delivery_id <= :delivery_id
 ORDER BY delivery_id DESC;
+
+-- name: on_air
+SELECT * FROM delivery INDEXED BY delivery_on_air
+WHERE is_on_air = 1 AND peer_id = :peer_id ORDER BY delivery_id;
+
+-- name: open_stops
+SELECT * FROM delivery INDEXED BY delivery_open
+WHERE state IN ('ready', 'intent', 'in_doubt') AND is_stop = 1 AND peer_id = :peer_id
+ORDER BY delivery_id;
 
 -- name: deliveries
 SELECT * FROM delivery WHERE :bulletin_id IS NULL OR bulletin_id = :bulletin_id

@@ -32,7 +32,7 @@ from cbgateway.domain.lifecycle import (
     advance_delivery,
     advance_incident,
 )
-from cbgateway.domain.orders import Handle
+from cbgateway.domain.orders import Handle, WriteReplace, decode_order
 from cbgateway.domain.people import Key, Person
 from cbgateway.signing import tlog
 from cbgateway.signing.canonical import canonical
@@ -453,6 +453,12 @@ class SqliteTransaction:
     def deliveries(self, bulletin_id: str | None = None) -> tuple[Delivery, ...]:
         return tuple(map(delivery_of, self._rows("deliveries", bulletin_id=bulletin_id)))
 
+    def on_air(self, peer_id: str) -> tuple[Delivery, ...]:
+        return tuple(map(delivery_of, self._rows("on_air", peer_id=peer_id)))
+
+    def open_stops(self, peer_id: str) -> tuple[Delivery, ...]:
+        return tuple(map(delivery_of, self._rows("open_stops", peer_id=peer_id)))
+
     def in_state(self, state: DeliveryState) -> tuple[Delivery, ...]:
         if state is DeliveryState.INTENT:
             return tuple(map(delivery_of, self._rows("in_flight")))
@@ -477,7 +483,22 @@ class SqliteTransaction:
             delivery_id=delivery.delivery_id,
         )
         name = _first(row["peer_reference"] for row in rows if row["peer_reference"])
-        return Handle(name=name or "", alias=delivery.alias, may_be_on_air=bool(rows))
+        orders = [
+            decode_order(row["order_document"])
+            for row in rows
+            if '"cells"' in row["order_document"]
+        ]
+        cells = dict.fromkeys(cell for order in orders for cell in order.area.cells)
+        return Handle(
+            name=name or "",
+            alias=delivery.alias,
+            may_be_on_air=bool(rows),
+            versions=tuple(dict.fromkeys(row["serial_number"] for row in rows)),
+            cells=tuple(cells),
+            has_primary=any(
+                isinstance(order, WriteReplace) and order.primary is not None for order in orders
+            ),
+        )
 
     # History
 
