@@ -6,12 +6,14 @@ from cbgateway import __version__
 from cbgateway.cli import (
     audit,
     bulletin,
+    cells,
     codec,
     demo,
     gateway,
     incident,
     keys,
     operations,
+    peers,
     profiles,
     recipients,
 )
@@ -36,6 +38,9 @@ app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.conf
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(incident.app, name="incident")
 app.add_typer(recipients.app, name="recipients")
+app.add_typer(cells.app, name="cells")
+app.command("peers", epilog=peers.PEERS_EXAMPLES)(peers.peers)
+app.add_typer(peers.link_app, name="link")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(profiles.app, name="profiles")

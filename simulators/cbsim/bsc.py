@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from cbgateway.codec import cbs, cbsp
 from cbgateway.codec.cells import AllCells, Cgi, Ci, Lac, LacCi, Lai
-from cbgateway.domain.broadcast import Page, SerialNumber
+from cbgateway.domain.broadcast import Page
 from cbsim.handset import Handset, Shown
 
 OnShown = Callable[[Handset, Shown], None]
@@ -166,7 +166,9 @@ class Controller:
 
     # Requests
 
-    def answer(self, message: cbsp.Message, *, now_s: float) -> cbsp.Message | None:
+    def answer(  # noqa: PLR0911 - one for each request
+        self, message: cbsp.Message, *, now_s: float
+    ) -> cbsp.Message | None:
         """Carry out a request; gives the answer, None where there is none."""
         self.tick(now_s=now_s)
         match message:
@@ -230,10 +232,10 @@ class Controller:
             return cbsp.WriteReplaceFailure(failures=tuple(failures), **common)  # type: ignore[arg-type]
         return cbsp.WriteReplaceComplete(**common)  # type: ignore[arg-type]
 
-    def _write_in(
+    def _write_in(  # noqa: PLR0911 - one for each cause
         self, cell: Cell, message: cbsp.WriteReplace, now_s: float
     ) -> tuple[cbsp.Cause | None, int]:
-        """Put a message on air in one cell; gives why not, and how often its forerunner went out."""
+        """Put a message on air in a cell; gives why not, and how often its forerunner went out."""
         new = (message.message_identifier, message.new_serial_number)
         old_serial = message.old_serial_number
         old = None if old_serial is None else (message.message_identifier, old_serial)
@@ -368,7 +370,7 @@ def _stored(message: cbsp.WriteReplace, now_s: float) -> Stored | None:
     pages = tuple(
         cbs.encode_gsm_page(
             cbs.GsmPage(
-                serial_number=SerialNumber.from_int(message.new_serial_number),
+                serial_number=message.new_serial_number,
                 message_identifier=message.message_identifier,
                 dcs=message.dcs or 0,
                 number=number,

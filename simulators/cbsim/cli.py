@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cbsim.bsc_cli import EXAMPLES as BSC_EXAMPLES
+from cbsim.bsc_cli import bsc
 from cbsim.clock import SimulatedClock
 from cbsim.esme_cli import EXAMPLES as ESME_EXAMPLES
 from cbsim.esme_cli import esme
@@ -63,6 +65,7 @@ def _time(text: str) -> datetime:
 
 
 app.command("esme", epilog=ESME_EXAMPLES)(esme)
+app.command("bsc", epilog=BSC_EXAMPLES)(bsc)
 
 
 @app.callback()
