@@ -66,7 +66,7 @@ from cbgateway.service.linktest import REQUEST as LINK_TEST
 from cbgateway.service.linktest import LinkTests
 from cbgateway.service.outbox import Outbox
 from cbgateway.service.reload import Reloader
-from cbgateway.settings import Settings, load_settings, read_password
+from cbgateway.settings import Settings, load_settings, read_password, tls_context
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
@@ -594,6 +594,8 @@ class Gateway:
                 system_id=settings.system_id,
                 password=read_password(settings.password_file),
                 random=random.random,
+                tls=tls_context(settings),
+                server_name=settings.tls_server_name,
             )
             for code, settings in self.settings.carriers.items()
         }
@@ -628,6 +630,10 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
                 "reconnect_delay_min_s": min(delay_max_s, carrier.smpp.reconnect_delay_min_s),
             }
             carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=delays)})
+        window = carrier_settings.window_requests_max
+        if window is not None:
+            smpp = carrier.smpp.model_copy(update={"window_requests_max": window})
+            carrier = carrier.model_copy(update={"smpp": smpp})
         if carrier_settings.messages_per_s is not None:
             pacing = Pacing(messages_per_s=carrier_settings.messages_per_s)
             carrier = carrier.model_copy(update={"pacing": pacing})

@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import ssl
 import stat
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError, KeyUnusableError
+from cbgateway.profiles.models import SMPP_WINDOW_MAX
 
 FILE_NAME = "cbgateway.toml"
 PASSWORD_CHARACTERS_MAX = 8  # SMPP 3.4 5.2.2: nine octets with the final NUL
@@ -39,6 +41,12 @@ class CarrierSettings(_Settings):
     """Overrides the carrier profile's pacing of each region."""
     reconnect_delay_max_s: Annotated[float, Field(gt=0)] | None = None
     """Overrides the carrier profile, for peers that are near."""
+    window_requests_max: Annotated[int, Field(ge=1, le=SMPP_WINDOW_MAX)] | None = None
+    """Overrides the carrier profile; so many messages may be in doubt after a crash."""
+    tls_ca_file: Path | None = None
+    """Speaks TLS, and trusts no other certificates than those that these authorities gave."""
+    tls_server_name: str | None = None
+    """What the peer's certificate is for, where that is not the host."""
 
 
 class ControllerSettings(_Settings):
@@ -132,7 +140,12 @@ def load_settings(home: Path) -> Settings:
             "peers": home / settings.peers,
             "profiles": None if settings.profiles is None else home / settings.profiles,
             "carriers": {
-                code: carrier.model_copy(update={"password_file": home / carrier.password_file})
+                code: carrier.model_copy(
+                    update={
+                        "password_file": home / carrier.password_file,
+                        "tls_ca_file": carrier.tls_ca_file and home / carrier.tls_ca_file,
+                    }
+                )
                 for code, carrier in settings.carriers.items()
             },
         }
@@ -167,6 +180,24 @@ def _check_modes(path: Path, settings: Settings) -> None:
     if twice:
         msg = f"{path}: {min(twice)!r} is a carrier and a controller; peers differ by name"
         raise InputError(msg)
+
+
+def tls_context(carrier: CarrierSettings) -> ssl.SSLContext | None:
+    """Give what a connection to a carrier's peer is secured with; None where it is not.
+
+    Raises:
+        InputError: the authorities cannot be read.
+    """
+    if carrier.tls_ca_file is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_verify_locations(cafile=carrier.tls_ca_file)
+    except (OSError, ssl.SSLError) as error:
+        msg = f"tls_ca_file {carrier.tls_ca_file}: {error}"
+        raise InputError(msg) from error
+    return context
 
 
 def is_loopback(host: str) -> bool:

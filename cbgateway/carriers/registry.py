@@ -1,5 +1,6 @@
 """Which carrier interface makes which link: one dict, extended by one line per interface."""
 
+import ssl
 from collections.abc import Callable, Mapping
 
 from cbgateway.carriers.cbsp.link import CbspLink
@@ -49,6 +50,8 @@ def make_link(
     system_id: str,
     password: str,
     random: Callable[[], float],
+    tls: ssl.SSLContext | None = None,
+    server_name: str | None = None,
 ) -> CarrierLink:
     """Make the link to a carrier's peer; it connects when it is run.
 
@@ -59,6 +62,8 @@ def make_link(
         system_id: who we are to the peer.
         password: how we prove it.
         random: gives numbers from 0 up to 1, for jitter.
+        tls: what the connection is secured with; None where it is not.
+        server_name: what the peer's certificate is for; None for the host.
     """
-    endpoint = Endpoint(host, port, Credentials(system_id, password))
+    endpoint = Endpoint(host, port, Credentials(system_id, password), tls, server_name)
     return INTERFACES[carrier.interface](carrier, endpoint, random)

@@ -5,7 +5,7 @@ window is committed as SENDING before its first octet leaves; what a crash or a 
 there is in doubt, and only that. An octet in doubt may be released for a second copy, once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 
 
@@ -58,6 +58,10 @@ _ANSWERS: Mapping[Outcome, Mapping[int, Outcome]] = {
         Outcome.IN_DOUBT: Outcome.IN_DOUBT_TWICE,
     },
 }
+_REFUSED_TO_BEGIN = 0xFF
+_BEGUN = bytes(int(_BEGIN.get(one, _REFUSED_TO_BEGIN)) for one in Outcome).ljust(
+    256, bytes([_REFUSED_TO_BEGIN])
+)
 _INTERRUPTED = bytes.maketrans(
     bytes([Outcome.SENDING, Outcome.RESENDING]),
     bytes([Outcome.IN_DOUBT, Outcome.IN_DOUBT_TWICE]),
@@ -71,8 +75,10 @@ def waiting(outcomes: bytes, *, limit: int) -> list[int]:
     for wanted in (Outcome.RESEND, Outcome.UNSENT):
         index = outcomes.find(wanted)
         while index >= 0 and len(found) < limit:
-            found.append(index)
-            index = outcomes.find(wanted, index + 1)
+            run = outcomes[index : index + limit - len(found)]
+            length = len(run) - len(run.lstrip(bytes([wanted])))
+            found += range(index, index + length)
+            index = outcomes.find(wanted, index + length)
     return found
 
 
@@ -83,8 +89,11 @@ def begin(outcomes: bytes, window: Sequence[int]) -> bytes:
         KeyError: one of it may not be sent to.
     """
     changed = bytearray(outcomes)
-    for index in window:
-        changed[index] = _BEGIN[Outcome(changed[index])]
+    for start, stop in _runs(window):
+        begun = changed[start:stop].translate(_BEGUN)
+        if _REFUSED_TO_BEGIN in begun:
+            raise KeyError(Outcome(changed[start + begun.index(_REFUSED_TO_BEGIN)]))
+        changed[start:stop] = begun
     return bytes(changed)
 
 
@@ -94,10 +103,44 @@ def answer(outcomes: bytes, window: Sequence[int], answers: bytes) -> bytes:
     Raises:
         KeyError: it was not about to leave.
     """
+    if len(window) != len(answers):
+        msg = f"{len(window)} recipients have {len(answers)} answers"
+        raise ValueError(msg)
     changed = bytearray(outcomes)
-    for index, given in zip(window, answers, strict=True):
-        changed[index] = _ANSWERS[Outcome(changed[index])][given]
+    at = 0
+    for start, stop in _runs(window):
+        given = answers[at : at + stop - start]
+        at += stop - start
+        for state in set(changed[start:stop]):
+            _check_answers(Outcome(state), given)
+        if changed[start:stop].count(Outcome.SENDING) == stop - start:
+            changed[start:stop] = given  # a first copy stands as it was answered
+            continue
+        for index, octet in zip(range(start, stop), given, strict=True):
+            changed[index] = _ANSWERS[Outcome(changed[index])][octet]
     return bytes(changed)
+
+
+def _check_answers(state: Outcome, given: bytes) -> None:
+    allowed = _ANSWERS[state]
+    for octet in set(given):
+        allowed[octet]
+
+
+def _runs(window: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut a window into stretches of indexes that follow one another."""
+    start = 0
+    while start < len(window):
+        first = window[start]
+        end = len(window)
+        if window[end - 1] - first != end - 1 - start or list(window[start:]) != list(
+            range(first, first + end - start)
+        ):
+            end = start + 1
+            while end < len(window) and window[end] == window[end - 1] + 1:
+                end += 1
+        yield first, first + end - start
+        start = end
 
 
 def interrupt(outcomes: bytes) -> bytes:

@@ -143,6 +143,10 @@ class Transaction(Protocol):
         """Find a bulletin by its number in its incident."""
         ...
 
+    def bulletin_state(self, bulletin_id: str) -> BulletinState | None:
+        """Give the state of a bulletin, and read nothing else of it."""
+        ...
+
     def bulletin_of(self, sender: str, identifier: str) -> tuple[BulletinRecord, str] | None:
         """Find what a sender's document with this name became, and the document's hash."""
         ...
@@ -391,13 +395,14 @@ class CarrierLink(Protocol):
     """The association with one peer.
 
     `run` owns the socket; `send` may be called from any task of the same event loop.
-
-    Attributes:
-        window_max: recipients that one Submit may have, and so may be in doubt at once.
     """
 
     peer_id: str
-    window_max: int
+
+    @property
+    def window_max(self) -> int:
+        """Recipients that one Submit may have now, and so may be in doubt at once."""
+        ...
 
     async def run(self) -> None:
         """Hold the association up, reconnecting with backoff, until cancelled."""

@@ -20,7 +20,7 @@ from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY
-from cbgateway.service.outbox import Answers, Leased, Outbox, Stream
+from cbgateway.service.outbox import RANK_MAX, Answers, Leased, Outbox, Stream
 from cbgateway.service.pacing import Pacer
 from cbgateway.service.steady import SteadyClock
 
@@ -29,8 +29,6 @@ BATCH_MAX = 16
 URGENT_MAX = 16
 """As many again of those that wait for nothing."""
 URGENT_RANK = 0
-RANK_MAX = 1_000
-"""Beyond every rank that a profile may have."""
 POLL_INTERVAL_S = 0.05
 """How often the store is asked whether another process has committed something."""
 DRAIN_TIMEOUT_S = 15
@@ -167,22 +165,22 @@ class _Peer:
                     return
                 self.wake.clear()
                 leased = await self._lease()
-                for one in leased:
+                for one in leased or ():
                     task = group.create_task(self._deliver(one, stop))
                     self._tasks.add(task)
                     task.add_done_callback(self._done)
-                if not leased:
+                if leased is None:
                     await _first(self.wake.wait(), stop.wait())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self.wake.set()
 
-    async def _lease(self) -> list[Leased]:
+    async def _lease(self) -> list[Leased] | None:
         room = (1 if self.is_on_probation else BATCH_MAX) - len(self._tasks)
         limit = room if room > 0 else URGENT_MAX + room
         if limit <= 0:
-            return []
+            return None
         with_sms = room > 0 and not self._is_streaming
         leased = await self._store.run(
             lambda tx: self._outbox.lease(
@@ -196,7 +194,7 @@ class _Peer:
         )
         if leased:
             failpoints.passing("intent.committed")
-        if any(isinstance(one.order, Submit) for one in leased):
+        if any(isinstance(one.order, Submit) for one in leased or ()):
             self._is_streaming = True
         return leased
 
@@ -227,38 +225,52 @@ class _Peer:
         failpoints.passing("outcome.committed")
 
     async def _stream(self, leased: Leased, order: Submit, stop: asyncio.Event) -> None:
-        """Send a chunk window by window; each is committed before it leaves."""
-        stream = self._outbox.open_stream(leased, order)
+        """Send a chunk window by window, and the chunks that follow it; each is committed first."""
+        stream: Stream | None = self._outbox.open_stream(leased, order)
         answers: Answers | None = None
-        while True:
+        while stream is not None:
             size = 1 if self.is_on_probation else self.link.window_max
-            await self._pace(leased, min(size, len(order.recipients)), stop)
-            if not await self._next_window(stream, answers, size):
+            await self._pace(stream, size, stop)
+            ended, stream = stream, await self._next_window(stream, answers, size, stop)
+            if stream is not ended:
                 failpoints.passing("outcome.committed")
-                return
-            failpoints.passing("window.committed")
-            answers = await self._send_window(stream)
-            failpoints.passing("send.answered")
+            if stream is not None:
+                failpoints.passing("window.committed")
+                answers = await self._send_window(stream)
+                failpoints.passing("send.answered")
 
-    async def _next_window(self, stream: Stream, answers: Answers | None, size: int) -> bool:
-        return await self._store.run(
-            lambda tx: self._outbox.next_window(
-                tx, stream, answers, size=size, now=self._clock.now(), jitter=self._random()
-            )
-        )
+    async def _next_window(
+        self, stream: Stream, answers: Answers | None, size: int, stop: asyncio.Event
+    ) -> Stream | None:
+        """Commit to the next window, of this chunk or the one after it; None when there is none."""
+        may_go_on = not (stop.is_set() or self.is_on_probation or (answers and answers.reason))
 
-    async def _pace(self, leased: Leased, messages: int, stop: asyncio.Event) -> None:
+        def step(tx: Transaction) -> Stream | None:
+            now, jitter = self._clock.now(), self._random()
+            if self._outbox.next_window(tx, stream, answers, size=size, now=now, jitter=jitter):
+                return stream
+            if not may_go_on:
+                return None
+            return self._outbox.next_stream(tx, stream, size=size, now=now, jitter=jitter)
+
+        return await self._store.run(step)
+
+    async def _pace(self, stream: Stream, size: int, stop: asyncio.Event) -> None:
+        """Wait until the region takes as many parts as a window may have."""
         loop = asyncio.get_running_loop()
-        lineage = leased.delivery.lineage
+        lineage = stream.leased.delivery.lineage
+        parts = self._pacer.parts_of(lineage.peer_id, stream.order.text)
+        parts *= min(size, len(stream.order.recipients))
         while not stop.is_set():
-            wait_s = self._pacer.take(lineage.peer_id, lineage.region, messages, now_s=loop.time())
+            wait_s = self._pacer.take(lineage.peer_id, lineage.region, parts, now_s=loop.time())
             if not wait_s:
                 return
             await asyncio.sleep(wait_s)
 
     async def _send_window(self, stream: Stream) -> Answers:
         order = stream.order
-        window = replace(order, recipients=tuple(order.recipients[i] for i in stream.window))
+        recipients = tuple(map(order.recipients.__getitem__, stream.window))
+        window = replace(order, recipients=recipients)
         count = len(stream.window)
         try:
             report = await self._send(stream.leased, window)

@@ -35,6 +35,8 @@ from cbgateway.service.sendable import check_authority, check_sendable, is_lapse
 
 RETRY_DELAY_MAX_S = 60
 """Longest pause before an order is tried again; it is tried until it expires."""
+RANK_MAX = 1_000
+"""Beyond every rank that a profile may have."""
 RETIRED = {BulletinState.SUPERSEDED, BulletinState.WITHDRAWN}
 
 
@@ -64,6 +66,7 @@ class Stream:
         octets: outcomes so far.
         window: who is about to be sent to.
         causes: how often each refusal was given.
+        record: the bulletin, read once; its state is read anew for every window.
     """
 
     leased: Leased
@@ -71,6 +74,7 @@ class Stream:
     octets: bytes
     window: list[int] = field(default_factory=list)
     causes: dict[str, int] = field(default_factory=dict)
+    record: BulletinRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +107,18 @@ class Outbox:
         limit: int,
         with_sms: bool,
         rank_max: int,
-    ) -> list[Leased]:
-        """Commit to sending what is due; what may not be sent any more ends here."""
+    ) -> list[Leased] | None:
+        """Commit to sending what is due; what may not be sent any more ends here.
+
+        Returns:
+            What leaves now: nothing, when all that was looked at ended here and more may be due;
+            None when nothing is due.
+        """
         leased: list[Leased] = []
         lineages: set[Lineage] = set()
         lapsed: set[str] = set()
-        for delivery in tx.due(peer_id, at=now, limit=limit, with_sms=with_sms, rank_max=rank_max):
+        due = tx.due(peer_id, at=now, limit=limit, with_sms=with_sms, rank_max=rank_max)
+        for delivery in due:
             is_sms = delivery.lineage.channel is Channel.SMS
             if delivery.lineage in lineages or (is_sms and not with_sms):
                 continue
@@ -124,7 +134,7 @@ class Outbox:
                 leased.append(one)
                 lineages.add(delivery.lineage)
                 with_sms = with_sms and not is_sms
-        return leased
+        return leased if due else None
 
     def _lease_one(
         self, tx: Transaction, record: BulletinRecord, delivery: Delivery, now: datetime
@@ -264,10 +274,12 @@ class Outbox:
             stream.window = []
             for cause, count in answers.causes.items():
                 stream.causes[cause] = stream.causes.get(cause, 0) + count
-            if Outcome.ACCEPTED in stream.octets or Outcome.IN_DOUBT in stream.octets:
-                _mark_live(tx, delivery)
-        record = _record(tx, delivery)
-        early = self._reason_to_stop(tx, stream, record, now)
+        record = stream.record = stream.record or _record(tx, delivery)
+        state = tx.bulletin_state(delivery.bulletin_id)
+        has_left = Outcome.ACCEPTED in stream.octets or Outcome.IN_DOUBT in stream.octets
+        if answers is not None and has_left and state is BulletinState.APPROVED:
+            _mark_live(tx, delivery)
+        early = self._reason_to_stop(tx, stream, record, state, now)
         if early is not None:
             self._end_stream(tx, stream, early[0], now, early[1])
             return False
@@ -289,11 +301,39 @@ class Outbox:
         tx.settle(delivery, DeliveryState.INTENT, at=now, outcomes=stream.octets)
         return True
 
+    def next_stream(
+        self, tx: Transaction, after: Stream, *, size: int, now: datetime, jitter: float
+    ) -> Stream | None:
+        """Lease the chunk that is due after one that has just been settled, with its first window.
+
+        Returns:
+            None when something else comes first, or nothing more is due.
+        """
+        lineage = after.leased.delivery.lineage
+        due = tx.due(lineage.peer_id, at=now, limit=1, with_sms=True, rank_max=RANK_MAX)
+        if not due or due[0].lineage != lineage:
+            return None
+        record = _record(tx, due[0])
+        if self._has_lapsed(tx, record, now):
+            return None  # the next lease sees to it
+        leased = self._lease_one(tx, record, due[0], now)
+        if leased is None:
+            return None
+        assert isinstance(leased.order, Submit)  # noqa: S101 - its lineage has only those
+        stream = self.open_stream(leased, leased.order)
+        is_open = self.next_window(tx, stream, None, size=size, now=now, jitter=jitter)
+        return stream if is_open else None
+
     def _reason_to_stop(
-        self, tx: Transaction, stream: Stream, record: BulletinRecord, now: datetime
+        self,
+        tx: Transaction,
+        stream: Stream,
+        record: BulletinRecord,
+        state: BulletinState | None,
+        now: datetime,
     ) -> tuple[DeliveryState, str] | None:
         """Say why nothing more of a chunk may leave; None when it may."""
-        if record.state in RETIRED:
+        if state in RETIRED:
             return DeliveryState.SUPERSEDED, "a newer bulletin is there"
         if record.bulletin.expires <= now:
             return DeliveryState.READY, "its time passed"

@@ -1,5 +1,11 @@
-"""Pacing: so many messages a second into one region at one carrier, and no more."""
+"""Pacing: so many messages a second into one region at one carrier, and no more.
 
+A text that is too long for one message counts as what it is to the network: so many messages.
+"""
+
+from functools import lru_cache
+
+from cbgateway.codec import smpp_text
 from cbgateway.domain.rate import Empty, TokenBucket
 from cbgateway.service.deployment import Deployment
 
@@ -11,6 +17,10 @@ class Pacer:
         self._deployment = deployment
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
 
+    def parts_of(self, peer_id: str, text: str) -> int:
+        """Give how many messages a text is on the air; a payload is cut by the centre."""
+        return _parts_of(text, self._deployment.carriers[peer_id].smpp.sms.segmentation)
+
     def take(self, peer_id: str, region: str, messages: int, *, now_s: float) -> float:
         """Take room for some messages, or say in how many seconds to ask again.
 
@@ -19,7 +29,7 @@ class Pacer:
         Args:
             peer_id: the carrier's code.
             region: where they go.
-            messages: how many.
+            messages: how many, every part of a text counted.
             now_s: monotonic seconds.
 
         Returns:
@@ -34,3 +44,12 @@ class Pacer:
             return taken.refills_in_s
         self._buckets[key] = taken
         return 0.0
+
+
+@lru_cache(maxsize=64)
+def _parts_of(text: str, segmentation: str) -> int:
+    kind = smpp_text.Segmentation(segmentation)
+    if kind is smpp_text.Segmentation.PAYLOAD:
+        kind = smpp_text.Segmentation.UDH8
+    parts = smpp_text.segment(text, data_coding=None, segmentation=kind, reference=0).parts
+    return len(parts)

@@ -32,7 +32,7 @@ from cbgateway.service.coverage import CellMap, Covered
 from cbgateway.service.deployment import Deployment
 from cbgateway.signing.canonical import digest
 
-CHUNK_RECIPIENTS_MAX = 1000
+CHUNK_RECIPIENTS_MAX = 5_000
 """Recipients in one Submit: the unit of lease, intent and result."""
 
 ETWS_IDENTIFIERS = range(4352, 4360)

@@ -80,6 +80,9 @@ VALUES (:sender, :identifier, :bulletin_id, :content_hash);
 -- name: bulletin
 SELECT document, state, submission, decision FROM bulletin WHERE bulletin_id = :bulletin_id;
 
+-- name: bulletin_state
+SELECT state FROM bulletin WHERE bulletin_id = :bulletin_id;
+
 -- name: bulletin_of
 SELECT b.document, b.state, b.submission, b.decision, r.content_hash
 FROM revision AS r JOIN bulletin AS b USING (bulletin_id)

@@ -186,6 +186,10 @@ class SqliteTransaction:
     def bulletin(self, bulletin_id: str) -> BulletinRecord | None:
         return _first(map(record_of, self._rows("bulletin", bulletin_id=bulletin_id)))
 
+    def bulletin_state(self, bulletin_id: str) -> BulletinState | None:
+        rows = self._run("bulletin_state", bulletin_id=bulletin_id)
+        return _first(BulletinState(state) for (state,) in rows)
+
     def bulletin_of(self, sender: str, identifier: str) -> tuple[BulletinRecord, str] | None:
         rows = self._rows("bulletin_of", sender=sender, identifier=identifier)
         return _first((record_of(row), row["content_hash"]) for row in rows)

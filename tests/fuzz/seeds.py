@@ -188,6 +188,41 @@ def answers() -> tuple[bytes, ...]:
     )
 
 
+def runs() -> tuple[bytes, ...]:
+    """Give answers to a window of short messages: in order, alike or not, and in part refused."""
+    statuses = (0, 0, 0, smpp.Status.ESME_RTHROTTLED, 0, smpp.Status.ESME_RINVDSTADR)
+
+    def run(names: tuple[str, ...], refusals: tuple[int, ...], step: int = 1) -> bytes:
+        return b"".join(
+            smpp.encode(
+                smpp.Pdu(
+                    smpp.SubmitSmResp(message_id=names[at % len(names)]),
+                    5 + at * step % 60,
+                    command_status=refusals[at % len(refusals)],
+                )
+            )
+            for at in range(60)
+        )
+
+    return (
+        run(("00000001",), (0,)),
+        run(("1", "22", "333"), (0,)),
+        run(("00000001",), statuses),
+        run(("",), statuses, step=7),
+    )
+
+
+def large_runs() -> Iterator[bytes]:
+    """Give very many answers: alike, or each of another length than the one before it."""
+    for names in (("00000001",), ("1", "22"), ("x" * 64, "")):
+        one = b"".join(
+            smpp.encode(smpp.Pdu(smpp.SubmitSmResp(message_id=name), 5 + at))
+            for at, name in enumerate(names)
+        )
+        yield one * (65_536 // len(one))
+    yield from large_pdus()
+
+
 def binds() -> tuple[bytes, ...]:
     """Give binds of each kind and version."""
     return tuple(

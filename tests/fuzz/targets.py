@@ -10,8 +10,10 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cbgateway.app import load_checked_profiles
+from cbgateway.carriers.smpp.batch import Settled
 from cbgateway.carriers.smpp.session import Credentials, SmppSession, State
 from cbgateway.codec import cbs, dcs, gsm7, smpp, smpp_text, ucs2
+from cbgateway.codec.smpp_bulk import AnswerFramer, SubmitAnswers, SubmitTemplate
 from cbgateway.domain.errors import AuditError, DecodeError, InputError, SignatureInvalidError
 from cbgateway.interfaces.recipients import parse_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
@@ -28,8 +30,15 @@ from tests.fuzz import mutate, seeds, targets_cbsp
 from tests.fuzz.engine import Target
 
 REGIONS = frozenset({"KR", "KR-11", "KR-26"})
+RANGE_MESSAGES = 20
 LANGUAGES = frozenset({"ko", "en"})
-RULES = load_checked_profiles(None).carriers["kt"].smpp
+RULES = (
+    load_checked_profiles(None)
+    .carriers["kt"]
+    .smpp.model_copy(
+        update={"window_requests_max": 100}  # room for both ranges
+    )
+)
 PUBLISHED = {
     seeds.KEY.key_id: PublishedKey(
         seeds.REGION, Ed25519PublicKey.from_public_bytes(seeds.KEY.public_key)
@@ -83,6 +92,23 @@ def _framer(octets: bytes) -> None:
         raise AssertionError(msg)
 
 
+def _answers(octets: bytes) -> None:
+    """Feed a stream, cut somewhere, to the bulk reader: it gives what a framer gives."""
+    ordinary, bulk = smpp.Framer(), AnswerFramer()
+    cut = len(octets) // 3
+    pieces = (octets[:cut], octets[cut:])
+    expected = [_told(item) for piece in pieces for item in ordinary.receive(piece)]
+    found: list[object] = []
+    for item in (item for piece in pieces for item in bulk.receive(piece)):
+        if isinstance(item, SubmitAnswers):
+            found += [item.pdu(index) for index in range(len(item.numbers))]
+        else:
+            found.append(_told(item))
+    if expected != found or ordinary.is_incomplete != bulk.is_incomplete:
+        msg = "answers are read differently in bulk"
+        raise AssertionError(msg)
+
+
 def _told(item: smpp.Pdu | smpp.Unparsed) -> object:
     """Give a framer's item as something that can be compared."""
     if isinstance(item, smpp.Pdu):
@@ -129,6 +155,25 @@ def _receive(state: State, octets: bytes) -> None:
     _check_sent(session.outgoing())
     session.tick(now=1_000.0)
     session.lost()
+
+
+def _receive_bulk(octets: bytes) -> None:
+    """Let a session with ranges in flight take octets: each range is settled once, in full."""
+    session = _session(State.BOUND)
+    message = smpp.SubmitSm(short_message=b"x")
+    for token, parts in enumerate((1, 2)):
+        template = SubmitTemplate([(message, ())] * parts)
+        session.request_many(template, ["82101"] * RANGE_MESSAGES, token=token, now=0.0)
+    session.outgoing()
+    events = [*session.receive(octets, now=1.0), *session.tick(now=5.0)]
+    _check_sent(session.outgoing())
+    events += [*session.tick(now=1_000.0), *session.lost()]
+    settled = [event for event in events if isinstance(event, Settled)]
+    if sorted(event.token for event in settled) != [0, 1] or any(
+        len(event.outcomes) != RANGE_MESSAGES for event in settled
+    ):
+        msg = f"two ranges were settled as {settled}"
+        raise AssertionError(msg)
 
 
 def _receive_binding(octets: bytes) -> None:
@@ -314,6 +359,11 @@ def _smpp() -> Iterator[tuple[str, Target]]:
         "smpp_framer",
         Target(call=_framer, promised=(), seeds=streams, mutate=many, large=large),
     )
+    runs = (*seeds.runs(), *streams)
+    yield (
+        "smpp_answers",
+        Target(call=_answers, promised=(), seeds=runs, mutate=many, large=seeds.large_runs),
+    )
     texts = tuple(
         bytes([coding]) + smpp_text.encode_text(text, coding)
         for text in seeds.TEXTS[:3]
@@ -348,6 +398,8 @@ def _sessions() -> Iterator[tuple[str, Target]]:
     yield "session_binding", Target(call=_receive_binding, **heard)
     yield "session_bound", Target(call=_receive_bound, **heard)
     yield "session_unbinding", Target(call=_receive_unbinding, **heard)
+    bulk = heard | {"seeds": (*seeds.runs(), *seeds.answers()), "large": seeds.large_runs}
+    yield "session_bulk", Target(call=_receive_bulk, **bulk)
     asked = heard | {"seeds": (*seeds.binds(), *seeds.pdus())}
     yield "cbsim_smsc_open", Target(call=_smsc_open, **asked)
     asked = heard | {"seeds": (*seeds.pdus(), *seeds.messages(), *seeds.broadcasts() * 4)}

@@ -146,19 +146,19 @@ def _on_air(world: World, records: Any, deliveries: Any) -> list[str]:
 
 def _missing(code: str, on_air: Any, deliveries: Any, newest: Any, now: Any) -> list[str]:
     """What a centre has said yes to is what it repeats."""
-    rows = {row.bulletin_id: row for row in deliveries if not row.is_stop and not row.recipients}
-    found = []
-    for record in newest.values():
-        bulletin = record.bulletin
-        row = rows.get(bulletin.bulletin_id)
-        is_due = row is not None and row.state is DeliveryState.ACKED and bulletin.expires > now
-        if bulletin.texts and is_due:
-            found += [
-                f"on air: {code} lacks {bulletin.bulletin_id} in {area}"
-                for area in bulletin.regions
-                if (bulletin.texts["ko"], area) not in on_air
-            ]
-    return found
+    said_yes = {
+        (row.bulletin_id, row.lineage.region)
+        for row in deliveries
+        if row.state is DeliveryState.ACKED and not row.is_stop and not row.recipients
+    }
+    return [
+        f"on air: {code} lacks {record.bulletin.bulletin_id} in {area}"
+        for record in newest.values()
+        if record.bulletin.texts and record.bulletin.expires > now
+        for area in record.bulletin.regions
+        if (record.bulletin.bulletin_id, area) in said_yes
+        and (record.bulletin.texts["ko"], area) not in on_air
+    ]
 
 
 def _text_of(one: Any) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -13,11 +14,13 @@ from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import Handle
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.service import approval
-from cbgateway.service.deployment import Deployment
 from cbgateway.service.outbox import Outbox
+from cbgateway.service.planning import PlannedOrder
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.transaction import SqliteTransaction
 from tests.storm.world import DirectStore, World
+
+LAST_RANK = 50
 
 
 @contextmanager
@@ -113,7 +116,12 @@ def update_without_replacing() -> Iterator[None]:
 @contextmanager
 def let_cancel_wait() -> Iterator[None]:
     """Have withdrawals wait their turn like everything else."""
-    with patch.object(Deployment, "is_urgent", lambda _deployment, _kind: False):
+    real = PlannedOrder.deliver
+
+    def deliver(order: Any, bulletin: Any, *, rank: int, seal: str) -> Any:
+        return replace(real(order, bulletin, rank=rank, seal=seal), rank=max(rank, LAST_RANK))
+
+    with patch.object(PlannedOrder, "deliver", deliver):
         yield
 
 

@@ -41,6 +41,9 @@ RECIPIENTS = 12
 ACTIVE_S = 240.0
 CALM_S = 300.0
 ENDING_S = 5.0
+REGRET_SHARE = 0.15
+REGRET_S = (1.0, 8.0)
+"""What was issued is sometimes withdrawn while a peer that hangs has not answered yet."""
 KINDS = ("progress", "progress", "eta_change", "correction", "withdrawal", "restored")
 
 
@@ -376,15 +379,23 @@ class World:
                 incident, kind = f"inc-{incidents}", "first"
             else:
                 incident, kind = self.rng.choice(sorted(open_incidents)), self.rng.choice(KINDS)
-            try:
-                self._issue(office, incident, kind)
-            except Crash:
-                office = self.open_gateway()
-            except GatewayError as error:
-                self.refusals = [*getattr(self, "refusals", []), f"{kind}: {error}"]
+            office = self._try(office, incident, kind)
+            if kind != "withdrawal" and self.rng.random() < REGRET_SHARE:
+                await asyncio.sleep(self.rng.uniform(*REGRET_S))
+                office = self._try(office, incident, "withdrawal")
             if self.rng.random() < 0.03 and "carol" not in self.revoked:
                 office.keyring.revoke("carol")
                 self.revoked["carol"] = self.loop.time() if self.loop else 0.0
+
+    def _try(self, office: Any, incident: str, kind: str) -> Any:
+        """Issue a bulletin, or be refused, or die; gives the operator's gateway to go on with."""
+        try:
+            self._issue(office, incident, kind)
+        except Crash:
+            return self.open_gateway()
+        except GatewayError as error:
+            self.refusals = [*getattr(self, "refusals", []), f"{kind}: {error}"]
+        return office
 
     def _bound(self) -> list[str]:
         """Give the carriers that the gateway is connected to."""

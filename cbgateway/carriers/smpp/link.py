@@ -1,34 +1,39 @@
 """The association with one message centre: connect, bind, carry out orders, reconnect."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
 from loguru import logger
 
 from cbgateway.carriers.backoff import Backoff
+from cbgateway.carriers.pacing import Pacer
 from cbgateway.carriers.pump import Pump
+from cbgateway.carriers.smpp.batch import Late, Settled
 from cbgateway.carriers.smpp.orders import (
     Request,
     broadcast_report,
     broadcast_request,
-    check_status,
     stop_request,
     submit_requests,
+    submit_template,
 )
 from cbgateway.carriers.smpp.session import (
     Answered,
     Bound,
     Closed,
+    Congestion,
     Credentials,
     SmppSession,
     State,
     Unanswered,
 )
+from cbgateway.carriers.smpp.submission import Slice, Submission
 from cbgateway.codec import smpp
-from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
+from cbgateway.codec.smpp_bulk import SubmitTemplate
+from cbgateway.domain.errors import NotSentError, UnansweredError
 from cbgateway.domain.orders import (
     Handle,
     Order,
@@ -45,6 +50,8 @@ from cbgateway.profiles.models import SmppProfile
 CONNECT_TIMEOUT_S = 10
 UNBIND_TIMEOUT_S = 0.5
 """How long a goodbye is waited for; a process whose disk failed is gone within a second."""
+SLICE_REQUESTS_MAX = 512
+"""Requests that are written together; answers are read before the next ones are."""
 URGENT_SLOTS = 16
 """Places in the window, beyond the carrier's, that only what waits for nothing may take: as many as
 the dispatcher has under way at once, so that none waits for the answer to another."""
@@ -52,11 +59,18 @@ the dispatcher has under way at once, so that none waits for the answer to anoth
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a message centre listens, and who we are to it."""
+    """Where a message centre listens, and who we are to it.
+
+    Attributes:
+        tls: None speaks SMPP without it.
+        server_name: what the centre's certificate is for, where TLS is spoken.
+    """
 
     host: str
     port: int
     credentials: Credentials
+    tls: ssl.SSLContext | None = None
+    server_name: str | None = None
 
 
 class SmppLink:
@@ -79,7 +93,6 @@ class SmppLink:
             random: gives numbers from 0 up to 1, for jitter.
         """
         self.peer_id = peer_id
-        self.window_max = rules.window_requests_max
         self._endpoint = endpoint
         self._rules = rules
         self._backoff = Backoff(
@@ -89,13 +102,20 @@ class SmppLink:
         )
         self._log = logger.bind(peer=peer_id)
         self._ready = asyncio.Event()
-        self._slots = asyncio.Semaphore(rules.window_requests_max)
-        self._urgent_slots = asyncio.Semaphore(URGENT_SLOTS)
+        self._requests_max = rules.window_requests_max
+        self._pacer = Pacer(window_max=rules.window_requests_max)
+        self._requests_waiting = 0
+        self._waiters: set[asyncio.Future[None]] = set()
         self._session: SmppSession | None = None
         self._pump: Pump | None = None
         self._last_problem = ""
         self._is_draining = False
         self._answered_at: float | None = None
+
+    @property
+    def window_max(self) -> int:
+        """Recipients that one Submit may have: what the centre takes in a while, within bounds."""
+        return self._pacer.window
 
     async def run(self) -> None:
         """Hold the bind up, reconnecting with backoff, until cancelled."""
@@ -113,20 +133,20 @@ class SmppLink:
     def drain(self) -> None:
         """Send nothing new; see `domain.ports.CarrierLink`."""
         self._is_draining = True
+        self._tell_waiters()
 
     async def send(self, order: Order, *, seal: str, handle: Handle, is_urgent: bool) -> Report:
         """Carry out an order; see `domain.ports.CarrierLink`."""
-        slots = self._urgent_slots if is_urgent else self._slots
         match order:
             case WriteReplace():
                 request = broadcast_request(order, self._rules, seal=seal, handle=handle)
             case Stop():
                 request = stop_request(order, self._rules, handle=handle)
             case Submit():
-                return await self._submit(order, seal=seal, slots=slots)
+                return await self._submit(order, seal=seal)
             case _:
                 assert_never(order)
-        pdu = await self._request(request, slots)
+        pdu = await self._request(request, is_urgent=is_urgent)
         return broadcast_report(pdu, handle=handle)
 
     async def probe(self) -> float:
@@ -170,7 +190,11 @@ class SmppLink:
         )
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, pump = await loop.create_connection(
-                lambda: Pump(session, self._on_event), self._endpoint.host, self._endpoint.port
+                lambda: Pump(session, self._on_event, self._tell_waiters),
+                self._endpoint.host,
+                self._endpoint.port,
+                ssl=self._endpoint.tls,
+                server_hostname=self._endpoint.server_name,
             )
         self._session, self._pump = session, pump
         try:
@@ -207,12 +231,47 @@ class SmppLink:
             case Unanswered(token=token):
                 if not token.done():
                     token.set_exception(UnansweredError("sent, and no answer came"))
+            case Settled(token=Slice() as sent):
+                self._on_settled(event, sent)
+            case Late(token=Slice() as sent):
+                bulletin = sent.submission.bulletin_id
+                self._log.bind(bulletin=bulletin, outcome=event.outcome.name).debug("answered late")
+            case Congestion(level=level):
+                self._pacer.congested(level, now=asyncio.get_running_loop().time())
             case Closed(reason=reason):
                 self._ready.clear()
                 self._report(reason)
             case _:
                 msg = f"the session told {event!r}, which nobody knows"
                 raise AssertionError(msg)
+        self._tell_waiters()
+
+    def _on_settled(self, settled: Settled, sent: Slice) -> None:
+        now = asyncio.get_running_loop().time()
+        self._pacer.answered(
+            sent_at=sent.sent_at,
+            accepted=settled.accepted,
+            throttled=settled.throttled,
+            now=now,
+        )
+        sent.submission.settle(sent.indexes, settled, now=now)
+
+    def _tell_waiters(self) -> None:
+        for waiter in self._waiters:
+            _wake(waiter)
+
+    async def _change(self, timeout_s: float | None = None) -> None:
+        """Wait until something has happened, or for a while."""
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        timer = None if timeout_s is None else loop.call_later(timeout_s, _wake, waiter)
+        self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiters.discard(waiter)
+            if timer is not None:
+                timer.cancel()
 
     def _report(self, problem: str) -> None:
         """Log a problem once, not at every attempt."""
@@ -220,69 +279,128 @@ class SmppLink:
             self._last_problem = problem
             self._log.warning("link down: {}", problem)
 
-    async def _request(self, request: Request, slots: asyncio.Semaphore) -> smpp.Pdu:
-        """Send one request once the window has room; give its answer, of whatever status."""
-        body, tlvs = request
-        async with slots:
-            session, pump = self._session, self._pump
-            if self._is_draining:
-                msg = "the gateway is stopping"
-                raise NotSentError(msg)
-            if session is None or pump is None or session.state is not State.BOUND:
-                msg = f"{self.peer_id} is not connected"
-                raise NotSentError(msg)
-            loop = asyncio.get_running_loop()
-            token: asyncio.Future[smpp.Pdu] = loop.create_future()
-            session.request(body, tlvs, token=token, now=loop.time())
-            pump.flush()
-            return await token
+    def _bound(self) -> tuple[SmppSession, Pump]:
+        """Give the session that requests can be made on.
 
-    async def _submit(self, order: Submit, *, seal: str, slots: asyncio.Semaphore) -> SubmitReport:
-        """Send to every recipient, side by side; after one that has to wait, no other begins."""
-        octets = bytearray([Outcome.UNSENT]) * len(order.recipients)
-        causes: Counter[str] = Counter()
-        waiting = iter(range(len(order.recipients)))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._rules.window_requests_max, len(order.recipients))):
-                group.create_task(self._submit_some(order, seal, slots, waiting, octets, causes))
-        if not causes and octets.count(Outcome.UNSENT) == len(octets):
+        Raises:
+            NotSentError: there is none, or no more requests are made.
+        """
+        session, pump = self._session, self._pump
+        if self._is_draining:
+            msg = "the gateway is stopping"
+            raise NotSentError(msg)
+        if session is None or pump is None or session.state is not State.BOUND:
             msg = f"{self.peer_id} is not connected"
             raise NotSentError(msg)
-        return SubmitReport(bytes(octets), causes)
+        return session, pump
 
-    async def _submit_some(
-        self,
-        order: Submit,
-        seal: str,
-        slots: asyncio.Semaphore,
-        waiting: Iterator[int],
-        octets: bytearray,
-        causes: Counter[str],
-    ) -> None:
-        for index in waiting:
+    async def _request(self, request: Request, *, is_urgent: bool = False) -> smpp.Pdu:
+        """Send one request once the window has room; give its answer, of whatever status."""
+        body, tlvs = request
+        requests_max = self._requests_max + (URGENT_SLOTS if is_urgent else 0)
+        self._requests_waiting += 1
+        try:
+            session, pump = self._bound()
+            while session.in_flight >= requests_max:
+                await self._change()
+                session, pump = self._bound()
+        finally:
+            self._requests_waiting -= 1
+        loop = asyncio.get_running_loop()
+        token: asyncio.Future[smpp.Pdu] = loop.create_future()
+        session.request(body, tlvs, token=token, now=loop.time())
+        pump.flush()
+        return await token
+
+    async def _submit(self, order: Submit, *, seal: str) -> SubmitReport:
+        """Send to every recipient, as fast as the message centre takes it."""
+        template = submit_template(order, self._rules, seal=seal)
+        loop = asyncio.get_running_loop()
+        submission = Submission(order, now=loop.time())
+        if template.parts > self._requests_max:
+            await self._submit_by_parts(submission, order, seal)
+        while submission.waiting or submission.in_flight:
+            wait_s = None
+            if submission.waiting:
+                try:
+                    count, wait_s = self._room(template, now=loop.time())
+                except NotSentError:
+                    submission.stop()
+                    continue
+                if count:
+                    self._send_slice(submission, template, count)
+                    await asyncio.sleep(0)  # answers are read in between
+                    continue
+            await self._change(wait_s)
+        if not submission.has_sent:
+            msg = f"{self.peer_id} is not connected"
+            raise NotSentError(msg)
+        return submission.report()
+
+    def _room(self, template: SubmitTemplate, *, now: float) -> tuple[int, float | None]:
+        """Say how many messages may leave now, or how long to wait; None is for an event.
+
+        Requests that wait come first.
+
+        Raises:
+            NotSentError: there is no connection.
+        """
+        session, pump = self._bound()
+        room = self._requests_max - session.in_flight - self._requests_waiting
+        if room < template.parts or not pump.is_writable:
+            return 0, None
+        count, wait_s = self._pacer.allowance(in_flight=session.in_flight_of_ranges, now=now)
+        if not count:
+            return 0, wait_s
+        messages = max(1, min(count, SLICE_REQUESTS_MAX) // template.parts)
+        return min(messages, room // template.parts), None
+
+    def _send_slice(self, submission: Submission, template: SubmitTemplate, count: int) -> None:
+        session, pump = self._bound()
+        now = asyncio.get_running_loop().time()
+        indexes = submission.take(count)
+        recipients = submission.recipients
+        numbers = (
+            recipients[indexes.start : indexes.stop]
+            if isinstance(indexes, range)
+            else [recipients[index] for index in indexes]
+        )
+        sent = Slice(submission, indexes, now)
+        session.request_many(template, numbers, token=sent, now=now)
+        self._pacer.sent(len(numbers) * template.parts, now=now)
+        pump.flush()
+
+    async def _submit_by_parts(self, submission: Submission, order: Submit, seal: str) -> None:
+        """Send messages whose parts do not fit the window together: each part is waited for."""
+        while submission.waiting:
+            (index,) = submission.take(1)
             requests = submit_requests(
                 order, self._rules, recipient=order.recipients[index], seal=seal
             )
-            octets[index] = await self._submit_one(requests, slots, causes)
-            if octets[index] == Outcome.UNSENT:
-                return  # this one and all after it stay UNSENT
+            outcome, status = Outcome.ACCEPTED, None
+            for part, request in enumerate(requests):
+                outcome, status = await self._submit_part(request, is_first=not part)
+                if outcome is not Outcome.ACCEPTED:
+                    break
+            submission.settle_one(index, outcome, status)
 
-    async def _submit_one(
-        self, requests: list[Request], slots: asyncio.Semaphore, causes: Counter[str]
-    ) -> Outcome:
-        """Send all parts of one message; once a part has left, the message may arrive."""
-        has_left = False
-        for request in requests:
-            try:
-                check_status(await self._request(request, slots))
-            except NotSentError:
-                return Outcome.IN_DOUBT if has_left else Outcome.UNSENT
-            except UnansweredError:
-                return Outcome.IN_DOUBT
-            except RejectedError as error:
-                causes[error.cause] += 1
-                if has_left:
-                    return Outcome.IN_DOUBT if error.is_temporary else Outcome.REFUSED
-                return Outcome.UNSENT if error.is_temporary else Outcome.REFUSED
-            has_left = True
-        return Outcome.ACCEPTED
+    async def _submit_part(
+        self, request: Request, *, is_first: bool
+    ) -> tuple[Outcome, smpp.Status | int | None]:
+        """Send one part; once a part has left, the message may arrive."""
+        put_off = Outcome.UNSENT if is_first else Outcome.IN_DOUBT
+        try:
+            pdu = await self._request(request)
+        except NotSentError:
+            return put_off, None
+        except UnansweredError:
+            return Outcome.IN_DOUBT, None
+        status = pdu.command_status
+        if status == smpp.Status.ESME_ROK:
+            return Outcome.ACCEPTED, None
+        return (put_off if status in smpp.RETRYABLE else Outcome.REFUSED), status
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

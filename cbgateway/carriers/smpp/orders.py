@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from cbgateway.codec import cbs, smpp, smpp_text
 from cbgateway.codec.dcs import Alphabet, parse_dcs
+from cbgateway.codec.smpp_bulk import SubmitTemplate
 from cbgateway.domain.broadcast import Broadcast
 from cbgateway.domain.errors import RejectedError
 from cbgateway.domain.orders import BroadcastReport, Handle, Stop, Submit, WriteReplace
@@ -97,9 +98,14 @@ def _reference_tlvs(handle: Handle) -> tuple[smpp.Tlv, ...]:
     return (smpp.Tlv.integer(smpp.TlvTag.USER_MESSAGE_REFERENCE, handle.alias),)
 
 
+def submit_template(order: Submit, rules: SmppProfile, *, seal: str) -> SubmitTemplate:
+    """Write everybody's message as submit_sm but for the number it goes to."""
+    return SubmitTemplate(submit_requests(order, rules, recipient="", seal=seal))
+
+
 def submit_requests(
     order: Submit, rules: SmppProfile, *, recipient: str, seal: str
-) -> list[Request]:
+) -> list[tuple[smpp.SubmitSm, tuple[smpp.Tlv, ...]]]:
     """Write one recipient's message as submit_sm, one for each part.
 
     Spec: SMPP 5.0 4.2.1.1, TS 23.040 9.2.3.24.1 (concatenation).

@@ -4,15 +4,19 @@ Theory of operation: the session is BINDING from its first tick, BOUND once the 
 accepted, UNBINDING when asked to end, CLOSED in the end. Requests go out while it is BOUND and
 the window has room. Every request, the session's own included, has a timer. An answer belongs to
 a request by its sequence number alone; an answer to nothing is counted, and too many of them end
-the session, because then nobody knows any more what was answered.
+the session, because then nobody knows any more what was answered. Short messages go out as ranges
+of sequence numbers, each with one timer and one event.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from cbgateway.carriers.smpp.batch import Batch, Batches
 from cbgateway.carriers.window import Window
 from cbgateway.codec import smpp
+from cbgateway.codec.smpp_bulk import AnswerFramer, SubmitAnswers, SubmitTemplate
 from cbgateway.profiles.models import SmppProfile
 
 PDU_TIMEOUT_S = 10.0
@@ -74,6 +78,17 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Congestion:
+    """The message centre says how loaded it is.
+
+    Attributes:
+        level: 0 to 100 (SMPP 5.0 4.8.4.18).
+    """
+
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The session has ended; no further event follows."""
 
@@ -106,11 +121,12 @@ class SmppSession:
         self.state = State.BINDING
         self._rules = rules
         self._credentials = credentials
-        self._framer = smpp.Framer()
+        self._framer = AnswerFramer()
+        self._requests_max = rules.window_requests_max + extra_requests_max
         self._window: Window[Any] = Window(
-            requests_max=rules.window_requests_max + extra_requests_max,
-            timeout_s=rules.response_timeout_s,
+            requests_max=self._requests_max, timeout_s=rules.response_timeout_s
         )
+        self._batches = Batches()
         self._own: Window[Any] = Window(requests_max=2, timeout_s=rules.response_timeout_s)
         self._out: list[bytes] = []
         self._sequence_number = 0
@@ -121,7 +137,17 @@ class SmppSession:
 
     def may_request(self) -> bool:
         """Tell whether a request can be made now."""
-        return self.state is State.BOUND and not self._window.is_full()
+        return self.state is State.BOUND and self.in_flight < self._requests_max
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for their answers."""
+        return len(self._window) + self._batches.waiting
+
+    @property
+    def in_flight_of_ranges(self) -> int:
+        """How many of them were sent in ranges."""
+        return self._batches.waiting
 
     def request(
         self, body: smpp.Body, tlvs: tuple[smpp.Tlv, ...], *, token: object, now: float
@@ -133,11 +159,35 @@ class SmppSession:
             EncodeError: it cannot be written; nothing was sent.
         """
         if not self.may_request():
-            msg = f"the session is {self.state.value} with {len(self._window)} requests in flight"
+            msg = f"the session is {self.state.value} with {self.in_flight} requests in flight"
             raise ValueError(msg)
         number = self._next_sequence_number()
         octets = smpp.encode(smpp.Pdu(body, sequence_number=number, tlvs=tlvs))
         self._window.add(number, token, now=now)
+        self._out.append(octets)
+
+    def request_many(
+        self, template: SubmitTemplate, destinations: Sequence[str], *, token: object, now: float
+    ) -> None:
+        """Send a message to each of some subscribers; one `Settled` event with `token` follows.
+
+        Answers that come after that, and still settle a message, give `Late` events.
+
+        Raises:
+            ValueError: the session is not bound, or the window has no room for all.
+            EncodeError: it cannot be written; nothing was sent.
+        """
+        count = len(destinations) * template.parts
+        if self.state is not State.BOUND or self.in_flight + count > self._requests_max:
+            msg = f"the session is {self.state.value} with {self.in_flight} requests in flight"
+            raise ValueError(msg)
+        first = self._sequence_number % smpp.SEQUENCE_NUMBER_MAX + 1
+        if first + count - 1 > smpp.SEQUENCE_NUMBER_MAX:
+            first = 1  # a range does not run over the last number
+        octets = template.join(destinations, first)
+        self._sequence_number = first + count - 1
+        due = now + self._rules.response_timeout_s
+        self._batches.add(Batch(first, len(destinations), template.parts, token=token, due=due))
         self._out.append(octets)
 
     def unbind(self, *, now: float) -> None:
@@ -161,7 +211,9 @@ class SmppSession:
         for item in items:
             if self.state is State.CLOSED:
                 break
-            if isinstance(item, smpp.Unparsed):
+            if isinstance(item, SubmitAnswers):
+                events += self._on_answers(item)
+            elif isinstance(item, smpp.Unparsed):
                 events += self._on_unparsed(item)
             else:
                 events += self._on_pdu(item, now=now)
@@ -180,6 +232,7 @@ class SmppSession:
         if self._pdu_due is not None and now >= self._pdu_due:
             return self._close(f"a PDU did not end within {PDU_TIMEOUT_S:.0f} s")
         events: list[object] = [Unanswered(token) for token in self._window.pop_due(now=now)]
+        events += self._batches.pop_due(now=now)
         if self._own.pop_due(now=now):
             return events + self._close("no answer to enquire_link or unbind")
         if self.state is State.BOUND and now >= self._enquire_at() and not len(self._own):
@@ -190,7 +243,12 @@ class SmppSession:
         """Give when `tick` has something to do."""
         if self.state is State.CLOSED:
             return None
-        times = [self._window.next_due(), self._own.next_due(), self._pdu_due]
+        times = [
+            self._window.next_due(),
+            self._batches.next_due(),
+            self._own.next_due(),
+            self._pdu_due,
+        ]
         if self.state is State.BINDING:
             times.append(self._bind_due)
         if self.state is State.BOUND and not len(self._own):
@@ -251,10 +309,45 @@ class SmppSession:
             if isinstance(pdu.body, smpp.UnbindResp):
                 return self._close("unbound")
             return []
-        token = self._window.pop(pdu.sequence_number)
-        if token is None:
-            return self._on_stray()
-        return [Answered(token, pdu)]
+        return self._on_congestion(pdu) + self._on_answer(pdu)
+
+    def _on_answer(self, pdu: smpp.Pdu) -> list[object]:
+        number, status = pdu.sequence_number, pdu.command_status
+        token = self._window.pop(number)
+        if token is not None:
+            return [Answered(token, pdu)]
+        batch = self._batches.find(number)
+        if batch is not None:
+            return [*self._batches.take(batch, number - batch.first, [status])]
+        batch = self._batches.find_over(number)
+        if batch is not None:
+            return [*self._batches.late(batch, number, status)]
+        return self._on_stray()
+
+    def _on_congestion(self, pdu: smpp.Pdu) -> list[object]:
+        value = pdu.tlv(smpp.TlvTag.CONGESTION_STATE)
+        return [] if value is None else [Congestion(int.from_bytes(value, "big"))]
+
+    def _on_answers(self, answers: SubmitAnswers) -> list[object]:
+        """Settle what was answered; where numbers follow one another, all of them at once."""
+        events: list[object] = []
+        numbers, statuses = answers.numbers, answers.statuses
+        is_in_order = list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
+        at = 0
+        while at < len(numbers) and self.state is not State.CLOSED:
+            number = numbers[at]
+            batch = None if self.state is State.BINDING else self._batches.find(number)
+            if batch is None:
+                events += self._on_response(answers.pdu(at), now=self._heard_at)
+                at += 1
+                continue
+            limit = batch.first + len(batch)
+            end = min(len(numbers), at + limit - number)
+            if not is_in_order:
+                end = _run_end(numbers, at, end)
+            events += self._batches.take(batch, number - batch.first, statuses[at:end])
+            at = end
+        return events
 
     def _on_bind_response(self, pdu: smpp.Pdu, *, now: float) -> list[object]:
         body = pdu.body
@@ -276,10 +369,20 @@ class SmppSession:
             self._out.append(smpp.encode(item.refusal()))
             return self._close(f"the message centre broke the protocol: {item.error}")
         if header.is_response:
-            token = self._window.pop(header.sequence_number)
-            return self._on_stray() if token is None else [Unanswered(token)]
+            return self._on_unreadable(header.sequence_number)
         self._out.append(smpp.encode(item.refusal()))
         return []
+
+    def _on_unreadable(self, number: int) -> list[object]:
+        token = self._window.pop(number)
+        if token is not None:
+            return [Unanswered(token)]
+        batch = self._batches.find(number)
+        if batch is not None:
+            return [*self._batches.give_up(batch, number - batch.first)]
+        if self._batches.find_over(number) is not None:
+            return []
+        return self._on_stray()
 
     def _on_stray(self) -> list[object]:
         self._stray_answers += 1
@@ -291,7 +394,7 @@ class SmppSession:
         self.state = State.CLOSED
         self._own.pop_all()
         unanswered = [Unanswered(token) for token in self._window.pop_all()]
-        return [*unanswered, Closed(reason)]
+        return [*unanswered, *self._batches.pop_all(), Closed(reason)]
 
     def _answer(
         self, body: smpp.Body, request: smpp.Pdu, status: smpp.Status = smpp.Status.ESME_ROK
@@ -310,3 +413,11 @@ class SmppSession:
     def _next_sequence_number(self) -> int:
         self._sequence_number = self._sequence_number % smpp.SEQUENCE_NUMBER_MAX + 1
         return self._sequence_number
+
+
+def _run_end(numbers: Sequence[int], at: int, end_max: int) -> int:
+    """Give where sequence numbers from `at` on no longer follow one another."""
+    end = at + 1
+    while end < end_max and numbers[end] == numbers[end - 1] + 1:
+        end += 1
+    return end

@@ -3,21 +3,28 @@
 import asyncio
 import contextlib
 import itertools
+import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from cbgateway.app import load_checked_profiles
 from cbgateway.carriers.registry import make_link
 from cbgateway.carriers.smpp.link import SmppLink
 from cbgateway.codec import cbs, smpp
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
+from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
 from cbgateway.domain.orders import Area, Handle, Stop, Submit, WriteReplace
 from cbgateway.domain.outcomes import Outcome
+from cbgateway.settings import CarrierSettings, tls_context
 
 CARRIER = load_checked_profiles(None).carriers["kt"]
 COMMON: dict[str, Any] = {
@@ -156,8 +163,9 @@ def test_link_comes_back_after_a_reset() -> None:
     assert asyncio.run(run()) == 2
 
 
-def test_each_recipient_has_an_outcome() -> None:
-    """Refused for good, put off, accepted: the window tells them apart, and stops at throttling."""
+def test_each_recipient_has_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused for good, put off for too long, accepted: the report tells them apart."""
+    monkeypatch.setattr("cbgateway.carriers.smpp.submission.PATIENCE_S", 0.2)
     statuses = {"821012345601": 0x0B, "821012345603": 0x58}
 
     def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
@@ -171,7 +179,7 @@ def test_each_recipient_has_an_outcome() -> None:
 
     report = asyncio.run(run())
 
-    assert outcomes(report) == [1, 2, 1, 0, 0]
+    assert outcomes(report) == [1, 2, 1, 0, 1]
     assert dict(report.causes) == {"ESME_RINVDSTADR": 1, "ESME_RTHROTTLED": 1}
 
 
@@ -190,6 +198,185 @@ def test_message_of_which_a_part_has_left_is_in_doubt() -> None:
             return await link.send(order, seal="", handle=Handle(), is_urgent=False)
 
     assert outcomes(asyncio.run(run()))[0] == Outcome.IN_DOUBT
+
+
+@pytest.mark.parametrize("is_drained", [True, False])
+def test_message_that_ends_between_its_parts_is_in_doubt(*, is_drained: bool) -> None:
+    """The gateway stops, or the link is lost, once the first of two parts has left."""
+    links: list[SmppLink] = []
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        if is_drained:
+            links[0].drain()
+            return accept(pdu)
+        is_first = pdu.sequence_number == 2
+        return accept(pdu) if is_first else None
+
+    order = replace(SUBMIT, text="장애 " * 40, recipients=SUBMIT.recipients[:2])
+
+    async def run() -> Any:
+        async with connected(answer, window_requests_max=1) as (link, _):
+            links.append(link)
+            return await link.send(order, seal="", handle=Handle(), is_urgent=False)
+
+    assert outcomes(asyncio.run(run())) == [3, 0]
+
+
+def test_messages_of_parts_go_together_where_the_window_has_room() -> None:
+    """Each has one outcome, and all parts of a message follow one another."""
+    order = replace(SUBMIT, text="장애 " * 40)
+
+    async def run() -> tuple[Any, list[smpp.Pdu]]:
+        async with connected(accept, window_requests_max=4) as (link, seen):
+            report = await link.send(order, seal="", handle=Handle(), is_urgent=False)
+            return report, [pdu for pdu in seen if isinstance(pdu.body, smpp.SubmitSm)]
+
+    report, sent = asyncio.run(run())
+
+    assert outcomes(report) == [1] * 5
+    numbers = [pdu.body.destination.address for pdu in sent]  # type: ignore[union-attr]
+    assert numbers == [number for number in SUBMIT.recipients for _ in range(2)]
+
+
+def test_throttled_messages_go_out_again_within_the_order() -> None:
+    """The centre takes two and has then no room for two; in the end each was taken once."""
+    statuses = iter([0, 0, 0x58, 0x58])
+    taken: list[str] = []
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        assert isinstance(pdu.body, smpp.SubmitSm)
+        status = next(statuses, 0)
+        if not status:
+            taken.append(pdu.body.destination.address)
+        return smpp.Pdu(smpp.SubmitSmResp(), pdu.sequence_number, status)
+
+    async def run() -> Any:
+        async with connected(answer) as (link, _):
+            return await link.send(SUBMIT, seal="", handle=Handle(), is_urgent=False)
+
+    report = asyncio.run(run())
+
+    assert outcomes(report) == [1] * 5
+    assert dict(report.causes) == {}
+    assert sorted(SUBMIT.recipients) == sorted(taken)
+
+
+def test_late_answer_to_a_message_is_only_noted(warnings: list[str]) -> None:
+    """The report has said that it is in doubt; what comes later ends no session."""
+    held: list[smpp.Pdu] = []
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        held.append(pdu)
+        return smpp.Pdu(smpp.EnquireLink(), 99)
+
+    async def run() -> Any:
+        async with connected(answer, response_timeout_s=0.05) as (link, _):
+            report = await link.send(SUBMIT, seal="", handle=Handle(), is_urgent=False)
+            pump = link._pump
+            assert pump is not None
+            for pdu in held[:5]:
+                pump.data_received(smpp.encode(accept(pdu)))  # type: ignore[arg-type]
+            assert link._ready.is_set()
+            return report
+
+    assert outcomes(asyncio.run(run())) == [3] * 5
+    assert warnings[:5] == ["answered late"] * 5
+
+
+def test_congestion_holds_the_rate() -> None:
+    """A centre that says that it is loaded is not asked for more than it answers."""
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        tlv = smpp.Tlv.integer(smpp.TlvTag.CONGESTION_STATE, 95)
+        return smpp.Pdu(smpp.SubmitSmResp(), pdu.sequence_number, tlvs=(tlv,))
+
+    async def run() -> tuple[int, int]:
+        async with connected(answer, window_requests_max=1_000) as (link, _):
+            before = link.window_max
+            await link.send(SUBMIT, seal="", handle=Handle(), is_urgent=False)
+            return before, link.window_max
+
+    before, after = asyncio.run(run())
+
+    assert after < before <= 1_000
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Give a file with a key and a certificate for smsc.example that its own key has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "smsc.example")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("smsc.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "smsc.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize(("name", "is_bound"), [("smsc.example", True), ("other.example", False)])
+def test_tls_binds_only_with_who_the_certificate_names(
+    name: str, certificate: Path, warnings: list[str], *, is_bound: bool
+) -> None:
+    """The authority is the file's, the name the setting's; nothing is sent to anybody else."""
+    settings = CarrierSettings(
+        mode=Mode.TEST,
+        host="127.0.0.1",
+        port=1,
+        system_id="gateway",
+        password_file=certificate,
+        tls_ca_file=certificate,
+        tls_server_name=name,
+    )
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(certificate)
+    heard: list[bytes] = []
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while octets := await reader.read(65536):
+                heard.append(octets)
+                for pdu in smpp.Framer().receive(octets):
+                    writer.write(smpp.encode(accept(pdu)))  # type: ignore[arg-type]
+        writer.close()
+
+    async def run() -> bool:
+        server = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=server_side)
+        link = make_link(
+            CARRIER,
+            host="127.0.0.1",
+            port=server.sockets[0].getsockname()[1],
+            system_id="gateway",
+            password="secret",
+            random=lambda: 0.5,
+            tls=tls_context(settings),
+            server_name=settings.tls_server_name,
+        )
+        task = asyncio.create_task(link.run())
+        ready = asyncio.create_task(link.wait_ready())
+        async with asyncio.timeout(10):
+            while not ready.done() and not warnings:
+                await asyncio.wait([ready], timeout=0.01)
+        found = ready.done()
+        ready.cancel()
+        task.cancel()
+        await asyncio.gather(task, ready, return_exceptions=True)
+        server.close()
+        return found
+
+    assert asyncio.run(run()) is is_bound
+    assert bool(heard) is is_bound
+    assert is_bound or "not valid for 'other.example'" in warnings[0]
 
 
 def test_what_is_urgent_does_not_wait_for_the_window() -> None:
@@ -293,7 +480,7 @@ async def run_until(link: SmppLink, event: asyncio.Event) -> None:
 
 @pytest.fixture
 def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Give what links warn of."""
+    """Give what links warn of, and what is only for those who look closely."""
     found: list[str] = []
 
     class Log:
@@ -305,6 +492,10 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         def info(self, *_: Any) -> None:
             """Look away."""
+
+        def debug(self, text: str) -> None:
+            """Keep it too."""
+            found.append(text)
 
         def warning(self, text: str, *rest: str) -> None:
             """Keep it."""
@@ -360,7 +551,7 @@ def test_centre_that_is_not_there_is_tried_again(
         monkeypatch.setattr(asyncio, "sleep", time.sleep)
         await run_until(make(port), time.done)
 
-        async def time_out(*_: Any) -> None:
+        async def time_out(*_: Any, **_named: Any) -> None:
             raise TimeoutError
 
         loop = asyncio.get_running_loop()

@@ -115,7 +115,31 @@ def test_pump_carries_both_ways(ends_itself: bool) -> None:
     session = asyncio.run(run())
 
     assert session.ticks == 3
-    assert transport.calls[:4] == [b"hello", b"echo", "pause", "resume"]
-    assert transport.calls[4:6] == ([b"bye", "close"] if ends_itself else ["abort"])
+    assert transport.calls[:3] == [b"hello", b"echo", "resume"]
+    assert transport.calls[3:5] == ([b"bye", "close"] if ends_itself else ["abort"])
     assert events[:4] == [1, 2, 3, b"echo"]
     assert events[-1] == "lost"
+
+
+def test_peer_that_does_not_read_is_listened_to_until_answers_pile_up() -> None:
+    """It may wait for us to take its answers; but 64 KiB of ours that wait for it are enough."""
+    told: list[bool] = []
+    transport = Transport()
+
+    async def run() -> None:
+        pump = Pump(Echo(), lambda event: None, lambda: told.append(pump.is_writable))
+        pump.connection_made(transport)
+        pump.pause_writing()
+        pump.data_received(b"x" * 65_536)
+        assert not pump.is_writable
+        assert "pause" not in transport.calls
+        pump.data_received(b"x")
+        assert transport.calls[-1] == "pause"
+        pump.resume_writing()
+        pump.data_received(b"x" * 65_537)
+
+    asyncio.run(run())
+
+    assert told == [True]
+    assert transport.calls.count("pause") == 1
+    assert transport.calls.count("resume") == 1

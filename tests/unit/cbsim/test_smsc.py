@@ -94,6 +94,7 @@ def test_nothing_goes_before_the_bind() -> None:
 def test_short_message_reaches_its_phone() -> None:
     """submit_sm and data_sm deliver; query_sm tells what became of them."""
     bench = Bench().bind()
+    bench.centre.set({"states": {"strict_numbers": True}})
     to = smpp.Address(1, 1, "821000000002")
 
     first = bench.ask(
@@ -111,7 +112,8 @@ def test_short_message_reaches_its_phone() -> None:
     ]
     assert states == [2, 2, 5]
     assert status(bench.ask(smpp.QuerySm(message_id="none"))) == "ESME_RQUERYFAIL"
-    assert status(bench.ask(smpp.ReplaceSm())) == "ESME_RINVCMDID"
+    assert status(bench.ask(smpp.ReplaceSm())) == "ESME_RREPLACEFAIL"
+    assert status(bench.ask(smpp.Outbind())) == "ESME_RINVCMDID"
 
 
 def test_long_message_by_sar_is_joined() -> None:
@@ -220,11 +222,11 @@ def test_wrong_broadcast_is_refused_by_status(
 
 
 def test_version_3_4_has_no_broadcasts() -> None:
-    """They came with 5.0; query_broadcast_sm is not simulated yet, and says so."""
+    """They came with 5.0."""
     bench = Bench().bind(version=0x34)
 
     assert status(bench.ask(smpp.BroadcastSm(), *TLVS)) == "ESME_RINVCMDID"
-    assert status(Bench().bind().ask(smpp.QueryBroadcastSm())) == "ESME_RINVCMDID"
+    assert status(bench.ask(smpp.QueryBroadcastSm())) == "ESME_RINVCMDID"
 
 
 def test_wrong_octets_are_named_and_answered() -> None:

@@ -26,6 +26,7 @@ from cbgateway.domain.incident import IncidentState
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import Stop, Submit, WriteReplace, decode_order
 from cbgateway.service import approval
+from cbgateway.service.planning import CHUNK_RECIPIENTS_MAX
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
@@ -161,9 +162,9 @@ def test_message_codes_run_out_rather_than_repeat(office: Any) -> None:
 
 
 def test_short_messages_are_cut_into_chunks(office: Any) -> None:
-    """Recipients inside the region go into chunks of a thousand, in their own language."""
+    """Recipients inside the region go into chunks of a bounded size, in their own language."""
     lines = ["number,region,language"]
-    lines += [f"82101{n:07d},KR-26,ko" for n in range(1001)]
+    lines += [f"82101{n:07d},KR-26,ko" for n in range(CHUNK_RECIPIENTS_MAX + 1)]
     lines += ["821020000001,KR-26,en", "821020000002,KR-11,ko"]
     office.gateway.import_recipients("kt", "\n".join(lines).encode())
 
@@ -176,7 +177,7 @@ def test_short_messages_are_cut_into_chunks(office: Any) -> None:
     ]
     assert all(isinstance(order, Submit) for order in orders)
     assert [(order.language, len(order.recipients)) for order in orders] == [
-        ("ko", 1000),
+        ("ko", CHUNK_RECIPIENTS_MAX),
         ("ko", 1),
         ("en", 1),
     ]

@@ -30,7 +30,9 @@ from cbgateway.domain.orders import (
     WriteReplace,
 )
 from cbgateway.domain.outcomes import Outcome
+from cbgateway.service import planning
 from cbgateway.service.dispatcher import Dispatcher
+from cbgateway.service.pacing import Pacer
 from cbgateway.service.reports import bulletin_report, incident_report
 from cbgateway.service.sendable import check_sendable
 
@@ -254,7 +256,12 @@ def test_temporary_refusals_are_retried_until_it_expires(
     def step() -> None:
         while len(called_at) < len(link.calls):
             called_at.append(office.clock.now().timestamp())
-        office.clock.advance(10)
+        now = office.clock.now()
+        with office.gateway.store.read() as tx:
+            is_due = tx.due("kt", at=now, limit=1, with_sms=True, rank_max=99)
+            is_idle = not is_due and not tx.in_state(DeliveryState.INTENT)
+        if is_idle:
+            office.clock.advance(10)
 
     rows = run_until(
         office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.EXPIRED}, step=step
@@ -361,6 +368,73 @@ def test_chunk_outcomes_add_up(office: Any) -> None:
     assert asked[1] == asked[0][3:]
     assert asked[2] == asked[0][2:3]
     assert "no third" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("error", "copies", "octets"),
+    [
+        (NotSentError("not connected"), 1, bytes([1, 1])),
+        (UnansweredError("no answer"), 2, bytes([1, 1])),
+        (RuntimeError("a bug"), 2, bytes([1, 1])),
+    ],
+)
+def test_window_that_fails_as_a_whole_is_sent_again_as_its_outcome_allows(
+    office: Any, error: Exception, copies: int, octets: bytes
+) -> None:
+    """What did not leave keeps its first copy; what may have left gets the second, by its class."""
+    import_busan(office, 2)
+    errors = iter([error])
+    before: set[bytes] = set()
+
+    def answer(order: Order) -> Report:
+        if isinstance(order, Submit):
+            with office.gateway.store.read() as tx:
+                before.update(row.outcomes for row in tx.deliveries() if row.recipients)
+            for one in errors:
+                raise one
+        return accept(order)
+
+    link = ScriptedLink("kt", answer, office)
+    office.issue(office.document())
+
+    rows = run_until(
+        office,
+        {"kt": link},
+        lambda rows: any(row.outcomes == octets for row in rows),
+        step=lambda: office.clock.advance(1),
+    )
+
+    second = {Outcome.SENDING} if copies == 1 else {Outcome.RESENDING}
+    assert {DeliveryState.ACKED} == {row.state for row in rows if row.recipients}
+    assert second <= {octet for octets in before for octet in octets}
+    assert (copies == 2) == any(Outcome.RESENDING in octets for octets in before)
+
+
+def test_chunks_follow_one_another_at_the_regions_pace(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody gets one message, though each window waits for room in its region."""
+    monkeypatch.setattr(planning, "CHUNK_RECIPIENTS_MAX", 20)
+    import_busan(office, 50)
+    asked: list[str] = []
+
+    def answer(order: Order) -> Report:
+        if isinstance(order, Submit):
+            asked.extend(order.recipients)
+        return accept(order)
+
+    waits = iter([0.001, 0.0] * ROUNDS_MAX)
+    monkeypatch.setattr(Pacer, "take", lambda *_arguments, **_named: next(waits))
+    link = ScriptedLink("kt", answer, office)
+    office.issue(office.document())
+
+    run_until(
+        office,
+        {"kt": link},
+        lambda rows: sum(row.outcomes.count(Outcome.ACCEPTED) for row in rows) == 50,
+    )
+
+    assert 50 == len(asked) == len(set(asked))
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from cbgateway.domain.errors import (
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import BroadcastReport, Stop, Submit
 from cbgateway.domain.outcomes import Outcome
-from cbgateway.service import budgets
+from cbgateway.service import budgets, planning
 from cbgateway.service.outbox import RETRY_DELAY_MAX_S, Answers, Leased, Outbox, Stream
 
 YES, NO, DOUBT, NONE = (
@@ -60,6 +60,13 @@ class Desk:
 
     def lease(self, *, with_sms: bool = True, rank_max: int = 99, limit: int = 16) -> list[Leased]:
         """Take what is due."""
+        taken = self.look(with_sms=with_sms, rank_max=rank_max, limit=limit)
+        return [] if taken is None else taken
+
+    def look(
+        self, *, with_sms: bool = True, rank_max: int = 99, limit: int = 16
+    ) -> list[Leased] | None:
+        """Take what is due, or hear that nothing is."""
         with self.office.gateway.store.transaction() as tx:
             return self.outbox.lease(
                 tx,
@@ -155,6 +162,85 @@ def another(office: Any, name: str = "inc-2", **changes: Any) -> dict[str, Any]:
     document: dict[str, Any] = office.document(allow_duplicate=True, **changes)
     document["incident"]["id"] = name
     return document
+
+
+def next_stream(desk: Desk, after: Stream, *, size: int = 2) -> Stream | None:
+    """Go on with the chunk that is due after one."""
+    with desk.office.gateway.store.transaction() as tx:
+        return desk.outbox.next_stream(tx, after, size=size, now=desk.now, jitter=1.0)
+
+
+# Chunk after chunk
+
+
+@pytest.fixture
+def chunks(office: Any, monkeypatch: pytest.MonkeyPatch) -> tuple[Desk, Stream]:
+    """Give the end of the first of two chunks of two recipients each."""
+    monkeypatch.setattr(planning, "CHUNK_RECIPIENTS_MAX", 2)
+    import_busan(office, 4)
+    office.issue(office.document())
+    desk = Desk(office)
+    stream = desk.stream()
+    assert desk.step(stream)
+    assert not desk.step(stream, [YES, YES])
+    return desk, stream
+
+
+def test_next_chunk_is_leased_with_its_first_window(chunks: tuple[Desk, Stream]) -> None:
+    """Everybody is in one chunk, and what is about to leave is committed with the lease."""
+    desk, first = chunks
+
+    second = next_stream(desk, first)
+
+    assert second is not None
+    assert [0, 1] == second.window
+    assert not {*first.order.recipients} & {*second.order.recipients}
+    (row,) = desk.rows(state=DeliveryState.INTENT)
+    assert bytes([Outcome.SENDING] * 2) == row.outcomes
+    assert not desk.step(second, [YES, YES])
+    assert next_stream(desk, second) is None
+
+
+def test_next_chunk_waits_for_what_comes_first(office: Any, chunks: tuple[Desk, Stream]) -> None:
+    """A higher class is due first: the dispatcher has to look at everything again."""
+    desk, first = chunks
+    office.issue(another(office, **{"class": "critical"}))
+
+    assert next_stream(desk, first) is None
+    assert [] == desk.rows(state=DeliveryState.INTENT)
+
+
+def test_next_chunk_of_a_superseded_bulletin_is_not_sent(chunks: tuple[Desk, Stream]) -> None:
+    """It is settled instead of leased."""
+    desk, first = chunks
+    with desk.office.gateway.store.transaction() as tx:
+        tx.set_bulletin_state("inc-1/1", BulletinState.SUPERSEDED)
+
+    assert next_stream(desk, first) is None
+    assert DeliveryState.SUPERSEDED in desk.states()
+
+
+def test_next_chunk_of_a_lapsed_bulletin_is_left_to_the_lease(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bulletin of which nothing was taken while its approval counted goes back to its authors."""
+    monkeypatch.setattr(planning, "CHUNK_RECIPIENTS_MAX", 2)
+    import_busan(office, 4)
+    office.issue(office.document())
+    desk = Desk(office)
+    taken = desk.lease()
+    (chunk,) = [one for one in taken if isinstance(one.order, Submit)]
+    for one in taken:
+        if one is not chunk:
+            desk.fail(one, REFUSED)
+    stream = desk.stream([chunk])
+    assert desk.step(stream)
+    assert not desk.step(stream, [NO, NO])
+    office.clock.advance(office.gateway.deployment.country.approval_valid_s + 1)
+
+    assert next_stream(desk, stream) is None
+    assert [] == desk.rows(state=DeliveryState.INTENT)
+    assert BulletinState.APPROVED is desk.bulletin()
 
 
 # Second copies of short messages
@@ -592,6 +678,19 @@ def test_refused_stop_leaves_it_on_air(office: Any) -> None:
 
     assert desk.states("inc-1/2") == {DeliveryState.REFUSED}
     assert {row.bulletin_id for row in desk.rows() if row.is_on_air} == {"inc-1/1"}
+
+
+def test_what_ended_at_a_look_is_told_from_nothing_due(office: Any) -> None:
+    """One who asks for one order at a time learns that more may be due behind what ended."""
+    desk = Desk(office)
+    office.issue(office.document())
+    office.issue(office.later("withdrawal"))
+
+    looks = [desk.look(limit=1) for _ in desk.rows("inc-1/2")]
+
+    assert looks == [[]] * len(looks)
+    assert looks
+    assert desk.look(limit=1) is None
 
 
 def test_stop_of_what_never_left_is_cancelled(office: Any) -> None:

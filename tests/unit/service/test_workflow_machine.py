@@ -451,7 +451,7 @@ class Workflow(RuleBasedStateMachine):
             taken = self.outbox.lease(
                 tx, peer, now=self.now, limit=16, with_sms=with_sms, rank_max=99
             )
-        for leased in taken:
+        for leased in taken or ():
             flight = Flight(leased)
             if isinstance(leased.order, Submit):
                 flight.stream = self.outbox.open_stream(leased, leased.order)

@@ -1,0 +1,394 @@
+"""Measures bulk short messages: how fast, at what cost, and what waits meanwhile.
+
+Everything goes to the same sink, a process of its own (`smpp_sink.py`); the runs of all sides are
+interleaved, and medians printed. The disk is the one under --folder: every window is synced.
+"""
+
+import argparse
+import asyncio
+import json
+import resource
+import select
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cbgateway.app import Gateway, SystemClock, init_home, load_checked_profiles
+from cbgateway.carriers.registry import make_link
+from cbgateway.carriers.smpp.orders import submit_template
+from cbgateway.codec import smpp
+from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.delivery import Recipient
+from cbgateway.domain.orders import Area, Handle, Submit
+from cbgateway.domain.outcomes import Outcome
+from cbgateway.domain.people import Permission
+from cbgateway.settings import FILE_NAME
+from cbgateway.signing.keys import SigningKey
+
+ROOT = Path(__file__).parents[1]
+MODULES = ROOT / "tests" / "integration" / "peers"
+WINDOW = 1_000
+NPM_WINDOW = 1_000
+SEAL_CHARACTERS = 480
+"""As long as the seals that the durable run carries."""
+ANSWER_OCTETS = 25
+PIECE_OCTETS = 256 * 1024
+LATENCIES = 12
+TEXT = (
+    "[과기정통부] 11:16부터 전국 KT 인터넷·통화 장애. 원인 확인 중. 112·119 안 되면 유심 빼고 걸기."
+)
+
+
+class SinkProcess:
+    """The sink, and what it says."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self._process = subprocess.Popen(
+            [sys.executable, str(ROOT / "benchmarks" / "smpp_sink.py")],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.port = int(self.line("port")["port"])
+
+    def line(self, key: str) -> dict[str, Any]:
+        """Wait for a line that has a key."""
+        assert self._process.stdout is not None  # noqa: S101 - it was asked for
+        for line in self._process.stdout:
+            facts: dict[str, Any] = json.loads(line)
+            if key in facts:
+                return facts
+        sys.exit("the sink has ended")
+
+    def broadcast_at(self) -> float:
+        """Wait for a broadcast_sm; gives when it came."""
+        while True:
+            facts = self.line("command")
+            if facts["command"] == smpp.CommandId.BROADCAST_SM:
+                return float(facts["at"])
+
+    def close(self) -> None:
+        """End it."""
+        self._process.terminate()
+        self._process.wait()
+
+
+@contextmanager
+def sink() -> Iterator[SinkProcess]:
+    """Have a sink for a while."""
+    process = SinkProcess()
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def numbers(count: int) -> tuple[str, ...]:
+    """Give subscriber numbers."""
+    return tuple(f"8210{number:08d}" for number in range(count))
+
+
+def order(recipients: tuple[str, ...]) -> Submit:
+    """Give the order that the links carry out."""
+    return Submit(
+        bulletin_id="bench/1",
+        alert_class="safety",
+        area=Area("KR-26", {"ko": "부산", "en": "Busan"}),
+        language="ko",
+        text=TEXT,
+        recipients=recipients,
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+    )
+
+
+def rules() -> Any:  # noqa: ANN401 - a profile
+    """Give KT's profile with the window that is measured."""
+    carrier = load_checked_profiles(None).carriers["kt"]
+    smpp_rules = carrier.smpp.model_copy(update={"window_requests_max": WINDOW})
+    return carrier.model_copy(update={"smpp": smpp_rules})
+
+
+def blast(port: int, count: int) -> float:
+    """Give messages a second when one process writes prepared octets and counts the answers."""
+    template = submit_template(order(()), rules().smpp, seal="s" * SEAL_CHARACTERS)
+    octets = memoryview(template.join(numbers(count), 2))
+    bind = smpp.BindTransmitter(system_id="bench", password="secret")  # noqa: S106 - opens nothing
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(smpp.encode(smpp.Pdu(bind, 1)))
+        connection.recv(65536)
+        connection.setblocking(False)
+        began = time.monotonic()
+        sent = answered = 0
+        while answered < count * ANSWER_OCTETS:
+            writing = [connection] if sent < len(octets) else []
+            readable, writable, _ = select.select([connection], writing, [])
+            if readable:
+                answered += len(connection.recv(PIECE_OCTETS))
+            if writable:
+                sent += connection.send(octets[sent : sent + PIECE_OCTETS])
+        return count / (time.monotonic() - began)
+
+
+async def link_alone(port: int, count: int) -> float:
+    """Give messages a second through the link, window by window, with no store."""
+    link = make_link(
+        rules(),
+        host="127.0.0.1",
+        port=port,
+        system_id="bench",
+        password="secret",  # noqa: S106 - opens nothing
+        random=lambda: 0.5,
+    )
+    running = asyncio.create_task(link.run())
+    await link.wait_ready()
+    recipients = numbers(count)
+    began = time.monotonic()
+    at = 0
+    while at < count:
+        window = recipients[at : at + link.window_max]
+        report: Any = await link.send(
+            order(window), seal="s" * SEAL_CHARACTERS, handle=Handle(), is_urgent=False
+        )
+        if report.outcomes.count(Outcome.ACCEPTED) != len(window):
+            sys.exit(f"not all were accepted: {report.causes}")
+        at += len(window)
+    took = time.monotonic() - began
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return count / took
+
+
+def npm(port: int, count: int) -> float | None:
+    """Give messages a second with npm smpp; None where it is not installed."""
+    node = shutil.which("node")
+    if node is None or not (MODULES / "node_modules" / "smpp").is_dir():
+        return None
+    script = ROOT / "benchmarks" / "smpp_client.js"
+    done = subprocess.run(
+        [node, script, MODULES, str(port), str(count), str(NPM_WINDOW), TEXT],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return count / float(done.stdout)
+
+
+def document(number: int, **changes: Any) -> bytes:  # noqa: ANN401 - JSON
+    """Give a bulletin of an incident of its own."""
+    facts = {
+        "identifier": f"b-{number}",
+        "sender": "alice",
+        "incident": {
+            "id": f"bench-{number}",
+            "carrier": "kt",
+            "services": ["voice"],
+            "started_at": "2021-10-25T11:16:00+09:00",
+        },
+        "kind": "first",
+        "regions": ["KR-26"],
+        "texts": {"ko": TEXT if number == 1 else f"{number} {TEXT[:60]}"},
+        "next_update": "PT30M",
+    }
+    return json.dumps(facts | changes).encode()
+
+
+def prepare(home: Path, port: int, count: int) -> None:
+    """Make a gateway with a list of recipients and two people."""
+    init_home(home, mode=Mode.TEST, country="kr", ports={"kt": port}, clock=SystemClock())
+    more = f"messages_per_s = 1_000_000\nwindow_requests_max = {WINDOW}\n"
+    with (home / FILE_NAME).open("a") as settings:
+        settings.write(more)
+    with Gateway.open(home) as gateway:
+        for name, submits in (("alice", True), ("bob", False)):
+            permission = Permission(("KR",), ("safety", "emergency", "critical"))
+            _, path = gateway.keyring.add_person(
+                name, may_submit=submits, may_approve=not submits, permission=permission
+            )
+            path.rename(home / f"{name}.key")
+        with gateway.store.transaction() as tx:
+            tx.put_recipients("kt", (Recipient(one, "KR-26", "ko") for one in numbers(count)))
+
+
+def issue(gateway: Gateway, octets: bytes) -> float:
+    """Submit and approve; gives when approve was called."""
+    keys = {name: SigningKey.load(gateway.home / f"{name}.key") for name in ("alice", "bob")}
+    record = gateway.submit(octets, key=keys["alice"])
+    prepared = gateway.prepare(record.bulletin.bulletin_id)
+    began = time.monotonic()
+    gateway.approve(prepared, key=keys["bob"], confirmation=prepared.confirmation)
+    return began
+
+
+async def serve(home: Path) -> None:
+    """Serve until told to end on standard input, then say what memory that took."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def wait() -> None:
+        sys.stdin.readline()
+        loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, daemon=True).start()
+    with Gateway.open(home) as gateway:
+        await gateway.serve(stop, lambda: print("ready", flush=True))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+
+
+def role(*arguments: object) -> list[str]:
+    """Give the command for a part of the measurement that is a process of its own."""
+    return [sys.executable, __file__, "--role", *map(str, arguments)]
+
+
+def durable(folder: Path, count: int, *, with_latency: bool) -> dict[str, Any]:
+    """Have a whole gateway send a bulletin to everybody on the list."""
+    home = Path(tempfile.mkdtemp(dir=folder)) / "home"
+    with sink() as centre:
+        subprocess.run(role("prepare", home, centre.port, count), check=True)
+        serving = subprocess.Popen(
+            role("serve", home),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            assert serving.stdin is not None  # noqa: S101 - it was asked for
+            assert serving.stdout is not None  # noqa: S101 - it was asked for
+            serving.stdout.readline()
+            found = send_to_all(home, centre, count, with_latency=with_latency)
+            serving.stdin.write("\n")
+            serving.stdin.flush()
+            found["memory_mib"] = float(serving.stdout.readline())
+        finally:
+            serving.terminate()
+            serving.wait()
+        submits = centre.line("submits")
+        found["per_s"] = count / (submits["last_at"] - submits["first_at"])
+    shutil.rmtree(home.parent)
+    return found
+
+
+def send_to_all(
+    home: Path, centre: SinkProcess, count: int, *, with_latency: bool
+) -> dict[str, Any]:
+    """Approve the bulletin, and others while it is on its way."""
+    found: dict[str, Any] = {"idle_ms": [], "busy_ms": []}
+
+    def latency_ms(gateway: Gateway, number: int) -> float:
+        began = issue(gateway, document(number, **{"class": "critical"}))
+        return (centre.broadcast_at() - began) * 1e3
+
+    with Gateway.open(home) as gateway:
+        if with_latency:
+            found["idle_ms"] = [latency_ms(gateway, 100 + n) for n in range(LATENCIES)]
+        subprocess.run(role("issue", home), check=True)
+        if with_latency:
+            centre.broadcast_at()  # the bulletin's own
+        while is_open(gateway):
+            if with_latency:
+                found["busy_ms"].append(latency_ms(gateway, 200 + len(found["busy_ms"])))
+            else:
+                time.sleep(0.05)
+        with gateway.store.read() as tx:
+            octets = b"".join(row.outcomes for row in tx.deliveries("bench-1/1"))
+    if octets.count(Outcome.ACCEPTED) != count:
+        sys.exit(f"{octets.count(Outcome.ACCEPTED)} of {count} were accepted")
+    return found
+
+
+def is_open(gateway: Gateway) -> bool:
+    """Tell whether short messages of the first bulletin wait or are under way."""
+    with gateway.store.read() as tx:
+        rows = tx._connection.execute(  # type: ignore[attr-defined]  # noqa: SLF001 - counted cheaply
+            "SELECT count(*) FROM delivery WHERE bulletin_id = 'bench-1/1' AND channel = 'sms' "
+            "AND state IN ('ready', 'intent')"
+        )
+        return bool(next(iter(rows))[0])
+
+
+def measure(folder: Path, count: int, rounds: int, *, memory: int) -> dict[str, Any]:
+    """Run everything, interleaved."""
+    runs: dict[str, list[Any]] = {"raw": [], "link": [], "npm": [], "durable": []}
+    for _ in range(rounds):
+        runs["durable"].append(durable(folder, count, with_latency=False))
+        with sink() as centre:
+            runs["link"].append(asyncio.run(link_alone(centre.port, count)))
+        with sink() as centre:
+            runs["raw"].append(blast(centre.port, count))
+        with sink() as centre:
+            runs["npm"].append(npm(centre.port, min(count, 50_000)))
+    found = {name: statistics.median(runs[name]) for name in ("raw", "link")}
+    found["npm"] = None if None in runs["npm"] else statistics.median(runs["npm"])
+    found["durable"] = statistics.median(one["per_s"] for one in runs["durable"])
+    found["million"] = durable(folder, memory, with_latency=True)
+    return found
+
+
+def table(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """Write the figures."""
+    million = found["million"]
+    theirs = "not installed" if found["npm"] is None else f"{found['npm']:,.0f}/s"
+    kannel = "not measured" if shutil.which("bearerbox") else "not installed"
+    rows = [
+        ("(a) durable, through the gateway", f"{found['durable']:,.0f}/s"),
+        ("(b) the link alone", f"{found['link']:,.0f}/s"),
+        ("(c) prepared octets, one process", f"{found['raw']:,.0f}/s"),
+        ("(d) share (b)/(c)", f"{found['link'] / found['raw']:.0%}"),
+        (f"(e) npm smpp, window {NPM_WINDOW:,}", theirs),
+        ("(f) Kannel", kannel),
+    ]
+    for name, key in (("idle", "idle_ms"), ("while a bulk job runs", "busy_ms")):
+        times = million[key]
+        text = "none" if not times else f"{statistics.median(times):.1f} ms"
+        worst = f" (worst {max(times):.1f} of {len(times)})" if times else ""
+        rows.append((f"(g) approve to octets, {name}", text + worst))
+    rows.append(("(h) memory of the serving process", f"{million['memory_mib']:.0f} MiB"))
+    rows.append(("    its rate meanwhile", f"{million['per_s']:,.0f}/s"))
+    return rows
+
+
+def main() -> None:
+    """Measure, or be a part of the measurement."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=200_000)
+    parser.add_argument("--memory-messages", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--role", nargs="+", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    match arguments.role:
+        case ["prepare", home, port, count]:
+            prepare(Path(home), int(port), int(count))
+            return
+        case ["serve", home]:
+            asyncio.run(serve(Path(home)))
+            return
+        case ["issue", home]:
+            with Gateway.open(Path(home)) as gateway:
+                issue(gateway, document(1))
+            return
+    with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="cbgateway-bench-") as name:
+        found = measure(
+            Path(name), arguments.messages, arguments.rounds, memory=arguments.memory_messages
+        )
+    if arguments.json:
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{arguments.messages:,} messages, {len(TEXT)} characters, window {WINDOW:,}")
+    for what, figure in table(found):
+        print(f"{what:36} {figure}")
+
+
+if __name__ == "__main__":
+    main()
