@@ -251,7 +251,9 @@ class Host:
         if self.session is not None:
             self.session.abort()
 
-    async def connect(self, host: str, port: int, source: str | None) -> None:
+    async def connect(
+        self, host: str, port: int, source: str | None, *, retry_s: float = RETRY_S
+    ) -> None:
         """Be the TCP client, as osmo-bsc can be; connect again and again until cancelled."""
         loop = asyncio.get_running_loop()
         local = None if source is None else (source, 0)
@@ -263,7 +265,7 @@ class Host:
                 await asyncio.shield(session.closed)
             except OSError as error:
                 self.tell("refused", detail=str(error))
-            await asyncio.sleep(self._clock.real_s(RETRY_S))
+            await asyncio.sleep(retry_s)
 
     async def listen(self, host: str, port: int) -> asyncio.Server:
         """Be the TCP server, as TS 48.049 has it.

@@ -158,7 +158,7 @@ class SmppLink:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await self._request((smpp.EnquireLink(), ()), self._urgent_slots)
+        await self._request((smpp.EnquireLink(), ()), is_urgent=True)
         self._answered_at = loop.time()
         return loop.time() - began
 
