@@ -401,7 +401,7 @@ class Gateway:
             octets,
             regions=regions,
             plmns=self.deployment.networks[network].plmns,
-            finder=RegionFinder(regions) if regions.polygons and b",," in octets else None,
+            find=(lambda points: RegionFinder(regions).find(points)) if regions.polygons else None,
         )
         for site in sites:
             if self.deployment.controllers.get(site.controller) != network:
@@ -665,7 +665,7 @@ def _load_cells(settings: Settings, network: NetworkProfile, regions: Regions) -
     path = cells_path(settings, network.code)
     if not path.exists():
         return CellMap()
-    sites = parse_cells(path.read_bytes(), regions=regions, plmns=network.plmns, finder=None)
+    sites = parse_cells(path.read_bytes(), regions=regions, plmns=network.plmns, find=None)
     return CellMap(sites)
 
 

@@ -71,6 +71,8 @@ class Office:
     gateway: Gateway
     clock: FakeClock
     keys: dict[str, SigningKey]
+    carrier: str = "kt"
+    close_radio: Callable[[], object] = lambda: None
     _count: int = field(default=0)
 
     def document(self, **changes: Any) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class Office:
             "sender": "alice",
             "incident": {
                 "id": "inc-1",
-                "carrier": "kt",
+                "carrier": self.carrier,
                 "services": ["voice"],
                 "started_at": "2021-10-25T11:16:00+09:00",
             },

@@ -2,8 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
 
 from cbgateway.codec.cells import Cgi, Plmn
 from cbgateway.domain.errors import InputError
@@ -15,16 +14,12 @@ COLUMNS = ("controller", "region", "plmn", "lac", "cell", "latitude", "longitude
 CELLS_MAX = 1_000_000
 
 
-class Finder(Protocol):
-    """Finds regions by place."""
-
-    def find(self, points: Sequence[tuple[float, float]]) -> list[str | None]:
-        """Give the smallest region around each longitude and latitude; None for nowhere."""
-        ...
+Find = Callable[[Sequence[tuple[float, float]]], list[str | None]]
+"""Gives the smallest region around each longitude and latitude; None for nowhere."""
 
 
 def parse_cells(
-    octets: bytes, *, regions: Regions, plmns: Sequence[str], finder: Finder | None
+    octets: bytes, *, regions: Regions, plmns: Sequence[str], find: Find | None
 ) -> tuple[Site, ...]:
     """Read the cells of a network.
 
@@ -32,7 +27,7 @@ def parse_cells(
         octets: CSV in UTF-8 with the header of `COLUMNS`.
         regions: codes that may stand there.
         plmns: networks that may stand there, such as ``45008``.
-        finder: for lines without a region; None when nothing can find one.
+        find: for lines without a region; None when nothing can find one.
 
     Raises:
         InputError: a line is wrong, or a cell stands there twice; names the lines.
@@ -55,7 +50,7 @@ def parse_cells(
         if len(sites) > CELLS_MAX:
             msg = f"line {line}: more than {CELLS_MAX} cells"
             raise InputError(msg)
-    problems += _place(sites, unplaced, finder)
+    problems += _place(sites, unplaced, find)
     if len(problems) > PROBLEMS_MAX:
         problems[PROBLEMS_MAX:] = [f"and {len(problems) - PROBLEMS_MAX} more lines"]
     if problems:
@@ -77,15 +72,15 @@ def write_cells(sites: Sequence[Site]) -> bytes:
 def _place(
     sites: dict[Cgi, tuple[int, Site]],
     unplaced: Sequence[tuple[Cgi, tuple[float, float]]],
-    finder: Finder | None,
+    find: Find | None,
 ) -> Iterator[str]:
     """Find the regions of cells that have only a place; gives what is wrong."""
     if not unplaced:
         return
-    if finder is None:
+    if find is None:
         yield "the country's regions have no outlines, so every cell needs a region"
         return
-    found = finder.find([point for _, point in unplaced])
+    found = find([point for _, point in unplaced])
     for (cell, point), region in zip(unplaced, found, strict=True):
         line, site = sites[cell]
         if region is None:

@@ -1,4 +1,4 @@
-"""The expectation: every test stands in `expected.toml`, and one that is expected to fail has to."""
+"""The expectation: every test stands in `expected.toml`, and an expected failure has to fail."""
 
 import tomllib
 from pathlib import Path
