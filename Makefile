@@ -41,7 +41,7 @@ test: setup ## the tests that need nothing from outside (two minutes)
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 
-integration: setup peers ## tests against outside peers: tshark, npm smpp
+integration: setup peers ## tests against outside peers: tshark, npm smpp, osmo-bsc (root)
 	$(BIN)/pytest -m integration
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
@@ -99,8 +99,13 @@ lock: ## write requirements.lock anew (needs uv)
 
 peers: $(PEERS) ## install the outside peers with apt and npm
 
-$(PEERS): tests/integration/peers/package-lock.json
+# The stations need nothing but their programs; where a service manager would start them, say
+# `systemctl disable --now osmo-bsc osmo-bts-virtual`, since the tests start their own.
+$(PEERS): tests/integration/peers/package-lock.json Makefile
 	need=; command -v tshark >/dev/null || need=tshark; command -v npm >/dev/null || need="$$need nodejs npm"; \
+	command -v osmo-bsc >/dev/null || need="$$need osmo-bsc"; \
+	command -v osmo-bts-virtual >/dev/null || need="$$need osmo-bts"; \
+	command -v ip >/dev/null || need="$$need iproute2"; \
 	[ -z "$$need" ] || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $$need; }
 	npm ci --prefix tests/integration/peers --silent --no-audit --no-fund

@@ -29,7 +29,7 @@ def join_network(
     path = home / FILE_NAME
     text = path.read_text("utf-8")
     if not carriers:
-        text = text.partition("\n[carriers.")[0] + "\n[carriers]\n"
+        text = text.partition("\n[carriers")[0] + "\n[carriers]\n"
     for name, settings in controllers.items():
         table: dict[str, Any] = {"mode": "test", "network": NETWORK, **settings}
         text += f"\n[controllers.{name}]\n"

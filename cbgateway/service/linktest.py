@@ -48,15 +48,25 @@ class LinkTests:
         self._tested_s: dict[str, float] = {}
 
     async def run(self) -> None:
-        """Test and tell, until cancelled."""
-        seen = await self._asked()
-        while True:
-            asked = await self._asked()
-            due = [peer_id for peer_id in self._links if asked != seen or self._is_due(peer_id)]
-            seen = asked
-            await self.test(due)
-            self._tell(asked)
-            await asyncio.sleep(LOOK_INTERVAL_S)
+        """Test and tell, until cancelled; a test that takes long does not keep from telling."""
+        seen = answered = await self._asked()
+        testing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                if testing is None or testing.done():
+                    answered = seen
+                    asked = await self._asked()
+                    due = [one for one in self._links if asked != seen or self._is_due(one)]
+                    seen = asked
+                    testing = asyncio.create_task(self.test(due))
+                    await asyncio.sleep(0)  # with no test due, there is nothing to wait for
+                self._tell(answered)
+                await asyncio.wait({testing}, timeout=LOOK_INTERVAL_S)
+                if testing.done():
+                    await asyncio.sleep(LOOK_INTERVAL_S if answered == seen else 0)
+        finally:
+            if testing is not None:
+                testing.cancel()
 
     async def test(self, peer_ids: Iterable[str]) -> None:
         """Test some links, so many at once."""
