@@ -34,7 +34,7 @@ from cbgateway.domain.errors import (
     UnknownNameError,
 )
 from cbgateway.domain.incident import IncidentState
-from cbgateway.domain.ports import CarrierLink, Clock, ReloadingLink, TestedLink, Transaction
+from cbgateway.domain.ports import CarrierLink, Clock, ProbedLink, ReloadingLink, Transaction
 from cbgateway.history import History
 from cbgateway.home import (
     ballast_of,
@@ -560,7 +560,7 @@ class Gateway:
         networks, controllers = self.deployment.networks, self.deployment.controllers
         return LinkTests(
             self.store,
-            [link for link in links.values() if isinstance(link, TestedLink)],
+            [link for link in links.values() if isinstance(link, ProbedLink)],
             intervals_s={
                 name: networks[network].cbsp.link_test_interval_s
                 for name, network in controllers.items()

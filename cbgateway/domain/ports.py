@@ -526,7 +526,7 @@ class ReloadingLink(Protocol):
 
 
 @runtime_checkable
-class TestedLink(Protocol):
+class ProbedLink(Protocol):
     """A link whose way to the peer and back can be proved without a public message."""
 
     peer_id: str

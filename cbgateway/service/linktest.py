@@ -9,7 +9,7 @@ from typing import Any
 from loguru import logger
 
 from cbgateway.domain.errors import DeliveryError
-from cbgateway.domain.ports import Clock, Store, TestedLink
+from cbgateway.domain.ports import Clock, ProbedLink, Store
 
 LOOK_INTERVAL_S = 1.0
 """How often it is looked whether a test is due or asked for, and how peers stand is told."""
@@ -24,7 +24,7 @@ class LinkTests:
     def __init__(
         self,
         store: Store,
-        links: Iterable[TestedLink],
+        links: Iterable[ProbedLink],
         *,
         intervals_s: Mapping[str, float],
         clock: Clock,
