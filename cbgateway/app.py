@@ -46,6 +46,8 @@ from cbgateway.home import (
     serving_lock,
     write_backup,
 )
+from cbgateway.interfaces.cap.exchange import CapExchange
+from cbgateway.interfaces.cap.incoming import CapSender, OpenedCap, open_cap
 from cbgateway.interfaces.cells import parse_cells, write_cells
 from cbgateway.interfaces.geometry import RegionFinder
 from cbgateway.interfaces.recipients import parse_recipients
@@ -71,6 +73,7 @@ from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.seal import Seal, check_texts, open_seal
+from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 
@@ -161,6 +164,90 @@ class Gateway:
             ),
             is_urgent=self._is_urgent(request.kind, request.alert_class),
         )
+
+    # Alerts in CAP 1.2
+
+    def submit_cap(self, octets: bytes, *, key: SigningKey | None = None) -> BulletinRecord:
+        """Take in a CAP alert; the same alert again gives the first answer again.
+
+        Args:
+            octets: the document.
+            key: of whoever brings it and answers for it; None for an alert that its sender has
+                signed, which then counts as the machine that the settings name.
+
+        Raises:
+            InputError: it is no sound alert, or does not say what has to be known.
+            SignatureInvalidError: it is not signed as it has to be.
+            PolicyError: a rule refuses it; the subclass says which.
+        """
+        exchange = self.cap()
+        now = self.clock.now()
+        opened = open_cap(octets, exchange.senders, at=now)
+        if key is None:
+            if opened.sender is None:
+                msg = "the alert is not signed; somebody who is known here has to bring it"
+                raise SignatureInvalidError(msg)
+            key = self.keyring.person_signing_key(opened.sender.person)
+        signing = key
+
+        def take_in(tx: Transaction) -> BulletinRecord:
+            public = tx.person_key(signing.key_id)
+            if public is None:
+                msg = f"nobody with key {signing.key_id!r} is known here"
+                raise SignatureInvalidError(msg)
+            return exchange.submit(
+                tx,
+                opened,
+                submitter=public.holder,
+                sign=lambda document: sign_detached(document, signing, content=intake.SUBMISSION),
+                now=now,
+            )
+
+        return self._write(take_in, is_urgent=exchange.is_urgent(opened.alert))
+
+    def check_cap(self, octets: bytes) -> tuple[OpenedCap, dict[str, Any]]:
+        """Give what a CAP alert says, and the document that it would become; keeps nothing.
+
+        Raises:
+            InputError: it is no sound alert, or does not say what has to be known.
+            SignatureInvalidError: it is not signed as it has to be.
+            PolicyError: it is of another mode, or refers to alerts that were never here.
+        """
+        exchange = self.cap()
+        opened = open_cap(octets, exchange.senders, at=self.clock.now())
+        submitter = "whoever-brings-it" if opened.sender is None else opened.sender.person
+        with self.store.read() as tx:
+            request = exchange.request(tx, opened, submitter=submitter)
+        return opened, dict(request.document)
+
+    def export_cap(self, bulletin_id: str) -> bytes:
+        """Give a bulletin as a CAP alert: the same octets whenever asked.
+
+        Raises:
+            UnknownNameError: no such bulletin.
+            WorkflowError: it was not approved.
+        """
+        exchange = self.cap()
+        return self._write(
+            lambda tx: exchange.export(tx, bulletin_id, now=self.clock.now()), is_urgent=True
+        )
+
+    def cap(self) -> CapExchange:
+        """Give what the settings say of those that alerts are exchanged with.
+
+        Raises:
+            KeyUnusableError: a key or certificate that they name cannot be used.
+        """
+        settings = self.settings.cap
+        senders = {
+            name: CapSender(one.person, load_certificate(one.certificate), one.carrier)
+            for name, one in settings.senders.items()
+        }
+        signer = None
+        if settings.key is not None and settings.certificate is not None:
+            signer = load_signing_key(settings.key), load_certificate(settings.certificate)
+        name = settings.name or f"cbgateway-{self.store.meta['gateway_id']}"
+        return CapExchange(self.deployment, name, senders, signer)
 
     def revise(
         self, bulletin_id: str, octets: bytes, *, key: SigningKey, as_draft: bool = False

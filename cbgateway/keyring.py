@@ -43,12 +43,31 @@ class Keyring:
             if code not in newest:
                 msg = f"region {code} has no valid sealing key; `cbgateway keys rotate-region`"
                 raise SignatureInvalidError(msg)
-            rotated = folder / f"{code}.{newest[code]}.pem"
-            keys[code] = SigningKey.load(rotated if rotated.exists() else folder / f"{code}.pem")
-            if keys[code].key_id != newest[code]:
-                msg = f"key {keys[code].key_id} in {folder} is not the newest of region {code}"
-                raise KeyUnusableError(msg)
+            keys[code] = self._load(folder, code, newest[code])
         return keys
+
+    def person_signing_key(self, name: str) -> SigningKey:
+        """Read the newest valid key of a machine whose key this gateway keeps.
+
+        Raises:
+            SignatureInvalidError: it has none that counts.
+            KeyUnusableError: the key file is not there, or not the newest.
+        """
+        now = self.clock.now()
+        with self.store.read() as tx:
+            valid = [key.key_id for key in tx.person_keys(name) if key.is_valid_at(now)]
+        if not valid:
+            msg = f"{name!r} has no valid key; `cbgateway keys new` or `keys rotate`"
+            raise SignatureInvalidError(msg)
+        return self._load(self.settings.keys / "people", name, valid[-1])
+
+    def _load(self, folder: Path, holder: str, key_id: str) -> SigningKey:
+        rotated = folder / f"{holder}.{key_id}.pem"
+        key = SigningKey.load(rotated if rotated.exists() else folder / f"{holder}.pem")
+        if key.key_id != key_id:
+            msg = f"key {key.key_id} in {folder} is not the newest of {holder}"
+            raise KeyUnusableError(msg)
+        return key
 
     def add_person(
         self,

@@ -80,6 +80,36 @@ class ControllerSettings(_Settings):
         return self.source or self.host
 
 
+class CapSenderSettings(_Settings):
+    """Somebody whose signed CAP alerts are taken in."""
+
+    person: str
+    """The machine that they count as; `cbgateway keys new NAME --owner PERSON` makes one."""
+    certificate: Path
+    """Of the only key that their signatures are checked with."""
+    carrier: str | None = None
+    """Whose outages they tell of when an alert does not say."""
+
+
+class CapSettings(_Settings):
+    """How CAP alerts are exchanged."""
+
+    name: Annotated[str, Field(pattern=r"^[^\s,<&]{1,100}$")] | None = None
+    """What this gateway is called in the alerts that it gives out; keep it for ever."""
+    key: Path | None = None
+    certificate: Path | None = None
+    """What alerts that are given out are signed with; both or neither."""
+    senders: dict[str, CapSenderSettings] = Field(default_factory=dict)
+    """By the name that stands in their alerts."""
+
+    @model_validator(mode="after")
+    def _key_with_certificate(self) -> Self:
+        if (self.key is None) != (self.certificate is None):
+            msg = "key and certificate go together"
+            raise ValueError(msg)
+        return self
+
+
 class Settings(_Settings):
     """What cbgateway.toml holds; relative paths start at the home folder."""
 
@@ -101,6 +131,7 @@ class Settings(_Settings):
     carriers: dict[str, CarrierSettings]
     controllers: dict[str, ControllerSettings] = {}
     """Base station controllers, by the name of each."""
+    cap: CapSettings = Field(default_factory=CapSettings)
 
 
 def load_settings(home: Path) -> Settings:
@@ -147,6 +178,20 @@ def load_settings(home: Path) -> Settings:
                     }
                 )
                 for code, carrier in settings.carriers.items()
+            },
+            "cap": _absolute(home, settings.cap),
+        }
+    )
+
+
+def _absolute(home: Path, cap: CapSettings) -> CapSettings:
+    return cap.model_copy(
+        update={
+            "key": None if cap.key is None else home / cap.key,
+            "certificate": None if cap.certificate is None else home / cap.certificate,
+            "senders": {
+                name: sender.model_copy(update={"certificate": home / sender.certificate})
+                for name, sender in cap.senders.items()
             },
         }
     )
@@ -233,11 +278,14 @@ def _problem(path: Path, fault: Any) -> str:  # noqa: ANN401 - pydantic's fault 
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
         return f"{path}: {where}: {fault['msg']}"
-    known = {
-        *Settings.model_fields,
-        *CarrierSettings.model_fields,
-        *ControllerSettings.model_fields,
-    }
+    models = (
+        Settings,
+        CarrierSettings,
+        ControllerSettings,
+        CapSettings,
+        CapSenderSettings,
+    )
+    known = {name for model in models for name in model.model_fields}
     near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{path}: {where}: unknown key{hint}"

@@ -62,7 +62,7 @@ def submit(
     octets = read_document(Path("/dev/stdin") if str(file) == "-" else file)
     with Gateway.open(home) as gateway:
         record = gateway.submit(octets, key=SigningKey.load(key), as_draft=draft)
-    _print_submitted(bulletin_report(record, ()), home, as_json=as_json)
+    print_submitted(bulletin_report(record, ()), home, as_json=as_json)
 
 
 @app.command(
@@ -88,10 +88,11 @@ def revise(
     octets = read_document(Path("/dev/stdin") if str(file) == "-" else file)
     with Gateway.open(home) as gateway:
         record = gateway.revise(bulletin, octets, key=SigningKey.load(key), as_draft=draft)
-    _print_submitted(bulletin_report(record, ()), home, as_json=as_json)
+    print_submitted(bulletin_report(record, ()), home, as_json=as_json)
 
 
-def _print_submitted(report: dict[str, Any], home: Path, *, as_json: bool) -> None:
+def print_submitted(report: dict[str, Any], home: Path, *, as_json: bool) -> None:
+    """Show what was taken in, and who has to act next."""
     if as_json:
         print_json(report)
         return

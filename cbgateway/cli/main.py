@@ -6,6 +6,7 @@ from cbgateway import __version__
 from cbgateway.cli import (
     audit,
     bulletin,
+    cap,
     cells,
     codec,
     demo,
@@ -36,6 +37,7 @@ app.command("backup", epilog=operations.BACKUP_EXAMPLES)(operations.backup)
 app.command("restore", epilog=operations.RESTORE_EXAMPLES)(operations.restore)
 app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.confirm_clock)
 app.add_typer(bulletin.app, name="bulletin")
+app.add_typer(cap.app, name="cap")
 app.add_typer(incident.app, name="incident")
 app.add_typer(recipients.app, name="recipients")
 app.add_typer(cells.app, name="cells")

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinState
+from cbgateway.domain.bulletin import Bulletin, BulletinState, Reference
 from cbgateway.domain.lifecycle import DeliveryState
 
 
@@ -66,6 +66,23 @@ class BulletinRecord:
     state: BulletinState
     submission: Submission
     decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A bulletin as a CAP alert, as it came in or first went out; never changed.
+
+    Attributes:
+        name: of the alert; what others refer to.
+        content_hash: of the document that the bulletin was submitted as.
+        source_hash: SHA-256 of the canonical alert that came in; empty for one that went out.
+    """
+
+    name: Reference
+    bulletin_id: str
+    content_hash: str
+    source_hash: str
+    octets: bytes
 
 
 @dataclass(frozen=True, slots=True)

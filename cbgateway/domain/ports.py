@@ -15,6 +15,7 @@ from cbgateway.domain.delivery import (
     Event,
     LiveBroadcast,
     NewDelivery,
+    Publication,
     Recipient,
     Submission,
 )
@@ -189,6 +190,23 @@ class Transaction(Protocol):
 
     def plan(self, bulletin_id: str) -> str | None:
         """Give what was approved."""
+        ...
+
+    # Alerts that are exchanged with others
+    def put_publication(self, publication: Publication) -> None:
+        """Keep an alert; its name stands for it for ever."""
+        ...
+
+    def publication(self, sender: str, identifier: str) -> Publication | None:
+        """Find an alert by its name."""
+        ...
+
+    def publication_of(self, bulletin_id: str, content_hash: str) -> Publication | None:
+        """Find the alert that tells of a bulletin as it was submitted."""
+        ...
+
+    def publications(self, bulletin_id: str) -> tuple[Publication, ...]:
+        """List the alerts of a bulletin."""
         ...
 
     # Serial numbers and budgets

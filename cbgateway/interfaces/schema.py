@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -103,6 +104,52 @@ class BulletinDocument(_Document):
             raise ValueError(msg)
         return self
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Check a document.
+
+        Raises:
+            InputError: it is not a bulletin; every fault is named with its place.
+        """
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise InputError(*_problems(error)) from error
+
+    def to_request(self, document: Mapping[str, Any]) -> Request:
+        """Give what the document asks for.
+
+        Args:
+            document: what the signature covers.
+        """
+        incident = self.incident
+        return Request(
+            document=document,
+            identifier=self.identifier,
+            sender=self.sender,
+            incident_id=incident if isinstance(incident, str) else incident.id,
+            incident=None
+            if isinstance(incident, str)
+            else Incident(
+                incident_id=incident.id,
+                carrier=incident.carrier,
+                services=incident.services,
+                started_at=incident.started_at,
+                state=IncidentState.INVESTIGATING,
+            ),
+            kind=self.kind,
+            alert_class=self.alert_class,
+            regions=self.regions,
+            texts=self.texts,
+            template=None
+            if self.template is None
+            else (self.template.name, dict(self.template.slots)),
+            expires=self.expires,
+            next_update=self.next_update,
+            mode=self.mode,
+            allow_duplicate=self.allow_duplicate,
+        )
+
 
 def parse_bulletin(octets: bytes) -> Request:
     """Read a bulletin document.
@@ -114,37 +161,7 @@ def parse_bulletin(octets: bytes) -> Request:
         InputError: it is not JSON, or not a bulletin; every fault is named with its place.
     """
     document = parse_json(octets)
-    try:
-        model = BulletinDocument.model_validate(document)
-    except ValidationError as error:
-        raise InputError(*_problems(error)) from error
-    incident = model.incident
-    return Request(
-        document=document,
-        identifier=model.identifier,
-        sender=model.sender,
-        incident_id=incident if isinstance(incident, str) else incident.id,
-        incident=None
-        if isinstance(incident, str)
-        else Incident(
-            incident_id=incident.id,
-            carrier=incident.carrier,
-            services=incident.services,
-            started_at=incident.started_at,
-            state=IncidentState.INVESTIGATING,
-        ),
-        kind=model.kind,
-        alert_class=model.alert_class,
-        regions=model.regions,
-        texts=model.texts,
-        template=None
-        if model.template is None
-        else (model.template.name, dict(model.template.slots)),
-        expires=model.expires,
-        next_update=model.next_update,
-        mode=model.mode,
-        allow_duplicate=model.allow_duplicate,
-    )
+    return BulletinDocument.of(document).to_request(document)
 
 
 class ReportDocument(BaseModel):

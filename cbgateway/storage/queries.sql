@@ -311,3 +311,16 @@ SELECT entry FROM audit WHERE leaf_index >= :start AND leaf_index < :end ORDER B
 
 -- name: audit_of_subject
 SELECT entry FROM audit WHERE :subject IS NULL OR subject = :subject ORDER BY leaf_index;
+
+-- name: put_publication
+INSERT INTO publication
+  (sender, identifier, sent_ms, bulletin_id, content_hash, source_hash, octets)
+VALUES (:sender, :identifier, :sent_ms, :bulletin_id, :content_hash, :source_hash, :octets);
+
+-- name: publication
+SELECT * FROM publication WHERE sender = :sender AND identifier = :identifier;
+
+-- name: publications
+SELECT * FROM publication
+WHERE bulletin_id = :bulletin_id AND (:content_hash IS NULL OR content_hash = :content_hash)
+ORDER BY sent_ms;

@@ -14,6 +14,7 @@ from cbgateway.domain.delivery import (
     Delivery,
     Event,
     Lineage,
+    Publication,
     Submission,
 )
 from cbgateway.domain.incident import Incident, IncidentState, Service
@@ -231,4 +232,15 @@ def event_of(entry: bytes) -> Event:
         what=document["what"],
         actor=document["actor"],
         detail=document["detail"],
+    )
+
+
+def publication_of(row: dict[str, Any]) -> Publication:
+    """Read an alert that is exchanged with others."""
+    return Publication(
+        name=Reference(row["sender"], row["identifier"], moment(row["sent_ms"])),
+        bulletin_id=row["bulletin_id"],
+        content_hash=row["content_hash"],
+        source_hash=row["source_hash"],
+        octets=row["octets"],
     )

@@ -79,6 +79,21 @@ CREATE TABLE revision (
   PRIMARY KEY (sender, identifier)
 ) STRICT, WITHOUT ROWID;
 
+-- Bulletins as CAP alerts, as they came in or first went out; a name is given once.
+CREATE TABLE publication (
+  sender       TEXT NOT NULL,
+  identifier   TEXT NOT NULL,
+  sent_ms      INTEGER NOT NULL,
+  bulletin_id  TEXT NOT NULL REFERENCES bulletin,
+  content_hash TEXT NOT NULL,    -- of the document that the bulletin was submitted as
+  source_hash  TEXT NOT NULL,    -- of the alert that came in; empty for one that went out
+  octets       BLOB NOT NULL,
+  PRIMARY KEY (sender, identifier),
+  UNIQUE (bulletin_id, content_hash)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER publication_is_never_changed BEFORE UPDATE ON publication
+  BEGIN SELECT raise(ABORT, 'what was told to others is never changed'); END;
+
 -- One row per version of a message; (message_identifier, scope, code, update) is what phones
 -- compare, so no row may ever be there twice within the duplicate window.
 CREATE TABLE serial_number (

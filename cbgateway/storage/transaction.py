@@ -21,6 +21,7 @@ from cbgateway.domain.delivery import (
     Lineage,
     LiveBroadcast,
     NewDelivery,
+    Publication,
     Recipient,
     Submission,
 )
@@ -48,6 +49,7 @@ from cbgateway.storage.rows import (
     moment,
     permission_document,
     person_of,
+    publication_of,
     record_of,
     submission_document,
 )
@@ -241,6 +243,32 @@ class SqliteTransaction:
 
     def plan(self, bulletin_id: str) -> str | None:
         return _first(row["plan"] for row in self._rows("plan", bulletin_id=bulletin_id))
+
+    # Alerts that are exchanged with others
+
+    def put_publication(self, publication: Publication) -> None:
+        self._run(
+            "put_publication",
+            sender=publication.name.sender,
+            identifier=publication.name.identifier,
+            sent_ms=milliseconds(publication.name.sent),
+            bulletin_id=publication.bulletin_id,
+            content_hash=publication.content_hash,
+            source_hash=publication.source_hash,
+            octets=publication.octets,
+        )
+
+    def publication(self, sender: str, identifier: str) -> Publication | None:
+        rows = self._rows("publication", sender=sender, identifier=identifier)
+        return _first(map(publication_of, rows))
+
+    def publication_of(self, bulletin_id: str, content_hash: str) -> Publication | None:
+        rows = self._rows("publications", bulletin_id=bulletin_id, content_hash=content_hash)
+        return _first(map(publication_of, rows))
+
+    def publications(self, bulletin_id: str) -> tuple[Publication, ...]:
+        rows = self._rows("publications", bulletin_id=bulletin_id, content_hash=None)
+        return tuple(map(publication_of, rows))
 
     # Serial numbers and budgets
 

@@ -201,7 +201,7 @@ def unusable(words: str) -> Refusal:
 DATABASES: dict[str, tuple[Spoil, Refusal]] = {
     "44-newer": (
         sql("PRAGMA user_version = 99"),
-        unusable("schema 99, this version reads 2; it was left untouched"),
+        unusable("schema 99, this version reads 3; it was left untouched"),
     ),
     "44-newer-in-another-journal-mode": (
         sql("PRAGMA journal_mode = DELETE", "PRAGMA user_version = 99"),

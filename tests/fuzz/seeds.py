@@ -266,6 +266,38 @@ def bulletins() -> tuple[bytes, ...]:
     return tuple(json.dumps(one, ensure_ascii=False).encode() for one in made)
 
 
+def alerts() -> tuple[bytes, ...]:
+    """Give CAP alerts: of the vectors, of a region by name, and of one by shape."""
+    octets = (VECTORS / "cap_signed.xml").read_bytes()
+    start, end = octets.index(b"<ds:Signature"), octets.index(b"</alert>")
+    carrier = b"<parameter><valueName>cbgateway:carrier</valueName><value>kt</value></parameter>"
+    plain = octets[:start].replace(b"<area>", carrier + b"<area>") + octets[end:]
+    start, end = plain.index(b"<geocode>"), plain.index(b"</area>")
+    drawn = (
+        b"<polygon>35.1,129 35.1,129.1 35.2,129.1 35.1,129</polygon><circle>35.1,129.1 5</circle>"
+    )
+    text = b"<parameter><valueName>CMAMtext</valueName><value>x</value></parameter><area>"
+    return plain, plain[:start] + drawn + plain[end:], plain.replace(b"<area>", text)
+
+
+def large_alerts() -> Iterator[bytes]:
+    """Give alerts whose parts are as many and as long as fit."""
+    plain = alerts()[0]
+    start, end = plain.index(b"<area>"), plain.index(b"</info>")
+    room = 262_144 - len(plain)
+    comb = b" ".join(b"35.%d,129.%d" % (at % 2, at) for at in range(15_000))
+    for one in (
+        plain[start:end],
+        b"<area><areaDesc/><polygon>" + comb + b"</polygon></area>",
+        b"<area><areaDesc/><polygon>35,129 35,130 36,130 35,129</polygon></area>",
+        b"<area><areaDesc/><circle>36,128 300</circle></area>",
+    ):
+        yield plain[:start] + one * (room // len(one)) + plain[end:]
+    yield plain.replace(b"<alert ", b"<alert " + b'a="" ' * (room // 5))
+    yield plain.replace(b"<references>", b"") + b" " * room
+    yield b"<a>" * 80_000
+
+
 def reports() -> tuple[bytes, ...]:
     """Give a bulletin's report."""
     facts = {

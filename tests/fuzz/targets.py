@@ -7,6 +7,7 @@ are written, texts are read.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from cbgateway.app import load_checked_profiles
@@ -14,10 +15,20 @@ from cbgateway.carriers.smpp.batch import Settled
 from cbgateway.carriers.smpp.session import Credentials, SmppSession, State
 from cbgateway.codec import cbs, dcs, gsm7, smpp, smpp_text, ucs2
 from cbgateway.codec.smpp_bulk import AnswerFramer, SubmitAnswers, SubmitTemplate
-from cbgateway.domain.errors import AuditError, DecodeError, InputError, SignatureInvalidError
+from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.errors import (
+    AuditError,
+    DecodeError,
+    InputError,
+    PolicyError,
+    SignatureInvalidError,
+)
+from cbgateway.interfaces.cap.document import CapAlert
+from cbgateway.interfaces.cap.incoming import CapSender, check_is_ours, open_cap, request_of
 from cbgateway.interfaces.recipients import parse_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.service.audit import read_witness
+from cbgateway.service.deployment import Deployment
 from cbgateway.signing import tlog
 from cbgateway.signing.jws import key_id_in, sign_compact, verify_compact, verify_detached
 from cbgateway.signing.seal import CONTENT, check_texts, open_seal
@@ -305,6 +316,41 @@ def _phone_seal_claims(octets: bytes) -> object:
     return _phone_seal(sign_compact(octets[:10_000], seeds.KEY, content=CONTENT).encode())
 
 
+PROFILES = load_checked_profiles(None)
+DEPLOYMENT = Deployment(
+    mode=Mode.TEST,
+    country=PROFILES.countries["kr"],
+    regions=PROFILES.regions["kr"],
+    carriers=PROFILES.carriers,
+    templates={},
+)
+CAP_SENDERS = {
+    "noc@carrier.example": CapSender(
+        "kt_noc",
+        x509.load_pem_x509_certificate((seeds.VECTORS / "cap_signed.crt").read_bytes()),
+        "kt",
+    )
+}
+
+
+def _cap(octets: bytes) -> object:
+    """Read an alert that anybody brings, and what it asks for."""
+    opened = open_cap(octets, {}, at=seeds.NOW)
+    return _asks(opened.alert), request_of(opened, DEPLOYMENT, submitter="alice")
+
+
+def _cap_signed(octets: bytes) -> object:
+    opened = open_cap(octets, CAP_SENDERS, at=seeds.NOW)
+    return request_of(opened, DEPLOYMENT, submitter="kt_noc")
+
+
+def _asks(alert: CapAlert) -> None:
+    check_is_ours(alert, DEPLOYMENT)
+    if alert.message_type != "Alert":
+        msg = "what refers to others needs a store"
+        raise InputError(msg)
+
+
 def _recipients(octets: bytes) -> object:
     return parse_recipients(octets, regions=REGIONS, languages=LANGUAGES)
 
@@ -463,6 +509,15 @@ def _documents() -> Iterator[tuple[str, Target]]:
         "large": seeds.large_documents,
     }
     yield "bulletin", Target(call=parse_bulletin, seeds=seeds.bulletins(), **document)
+    words = (b"<", b">", b"</alert>", b"<info>", b"]]>", b"<!--", b"&lt;", b"&x;", b"\xff", b"-1")
+    alert = document | {
+        "promised": (InputError, PolicyError, SignatureInvalidError),
+        "mutate": mutate.with_words(*words),
+        "large": seeds.large_alerts,
+    }
+    yield "cap", Target(call=_cap, seeds=seeds.alerts(), **alert)
+    signed = ((seeds.VECTORS / "cap_signed.xml").read_bytes(),)
+    yield "cap_signed", Target(call=_cap_signed, seeds=signed, **alert)
     yield "report", Target(call=parse_report, seeds=seeds.reports(), **document)
     words = (b'"', b'""', b",", b"\r", b"\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"+", b"KR-26", b"0")
     yield (

@@ -440,7 +440,7 @@ def test_every_command_has_help_with_examples(command: tuple[str, ...]) -> None:
 
     assert "Examples" in out
     assert f"cbgateway {' '.join(command)}" in out
-    if command not in {("keys", "export"), ("audit", "checkpoint")}:
+    if command not in {("keys", "export"), ("audit", "checkpoint"), ("cap", "export")}:
         assert "--json" in out
 
 

@@ -353,7 +353,7 @@ def test_newest_key_has_to_be_in_its_file(office: Any) -> None:
     (folder / "KR-26.pem").unlink()
     (folder / "KR-11.pem").rename(folder / "KR-26.pem")
 
-    with pytest.raises(GatewayError, match="not the newest of region KR-26"):
+    with pytest.raises(GatewayError, match="is not the newest of KR-26"):
         office.issue(office.document())
 
 

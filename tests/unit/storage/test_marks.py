@@ -282,7 +282,7 @@ def test_foreign_database_keeps_its_journal(tmp_path: Path) -> None:
 def test_damage_is_found(database: Path) -> None:
     """What SQLite says of a page that was overwritten."""
     octets = bytearray(database.read_bytes())
-    octets[-4096:] = b"\xff" * 4096
+    octets[-12288:-8192] = b"\xff" * 4096
     database.write_bytes(octets)
     store = SqliteStore.open(database)
 
