@@ -478,7 +478,6 @@ class Gateway:
         Raises:
             UnknownNameError: no controller of this gateway belongs to the network.
             InputError: a line is wrong; names the line.
-            ConfigurationError: a line has no region, and nothing to find one with is installed.
         """
         if network not in self.deployment.networks:
             known = tuple(self.deployment.networks) or ("none",)

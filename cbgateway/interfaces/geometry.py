@@ -1,8 +1,9 @@
-"""Places in regions, by their outlines; the only module that needs shapely."""
+"""Places in regions, by their outlines."""
 
 from collections.abc import Sequence
 
-from cbgateway.domain.errors import ConfigurationError
+import shapely
+
 from cbgateway.profiles.regions import Regions
 
 
@@ -10,18 +11,7 @@ class RegionFinder:
     """Finds the smallest region around a place."""
 
     def __init__(self, regions: Regions) -> None:
-        """Index the outlines.
-
-        Raises:
-            ConfigurationError: shapely is not installed.
-        """
-        try:
-            # It takes as long to load as all the rest together, and one command needs it.
-            import shapely  # noqa: PLC0415
-        except ModuleNotFoundError as error:
-            msg = "cells without a region need shapely; install cbgateway[areas]"
-            raise ConfigurationError(msg) from error
-        self._shapely = shapely
+        """Index the outlines."""
         shapes = [
             (code, shapely.Polygon(ring))
             for code, rings in regions.polygons.items()
@@ -35,7 +25,7 @@ class RegionFinder:
         """Give the smallest region around each longitude and latitude; None for nowhere."""
         found: list[str | None] = [None] * len(points)
         best: dict[int, float] = {}
-        pairs = self._tree.query(self._shapely.points(points), predicate="intersects")
+        pairs = self._tree.query(shapely.points(points), predicate="intersects")
         for point, shape in zip(*pairs.tolist(), strict=True):
             area = self._areas[shape]
             if area < best.get(point, float("inf")):
