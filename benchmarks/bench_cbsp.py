@@ -88,7 +88,8 @@ class FleetProcess:
     """The controllers, and what they have noted."""
 
     def __init__(self, count: int, silent: int | None) -> None:
-        """Start them."""
+        """Start them; `silent` is which one never answers."""
+        self.silent = silent
         command = [sys.executable, __file__, "--fleet", str(count)]
         if silent is not None:
             command += ["--silent", str(silent)]
@@ -227,7 +228,7 @@ async def bulletin(
         gateway.approve, prepared, key=keys["bob"], confirmation=prepared.confirmation
     )
     approved = time.monotonic()
-    silent = fleet_process_silent(fleet_process)
+    silent = fleet_process.silent
     wanted = count - (0 if silent is None else 1)
     await until(lambda: sum(len(one) >= len(TEXTS) for one in ANSWERS.at.values()) >= wanted)
     answered = time.monotonic()
@@ -241,14 +242,6 @@ async def bulletin(
         "last_s": answered - began,
         "cpu_s": cpu,
     }
-
-
-SILENT: dict[int, int | None] = {}
-
-
-def fleet_process_silent(process: FleetProcess) -> int | None:
-    """Give which controller says nothing."""
-    return SILENT.get(id(process))
 
 
 # The bare loop
@@ -312,7 +305,6 @@ def prepared_octets(code: int) -> bytes:
 def measure(folder: Path, count: int, silent: int | None) -> dict[str, Any]:
     """Measure both sides with so many controllers."""
     process = FleetProcess(count, silent)
-    SILENT[id(process)] = silent
     try:
         with office(folder, count) as (gateway, keys):
             ours, cpu_idle = asyncio.run(_gateway(gateway, keys, process))

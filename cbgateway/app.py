@@ -580,7 +580,23 @@ class Gateway:
                 "witnessed": None if witnessed is None else witnessed.size,
             },
             "has_ballast": ballast_of(self.settings).is_there(),
+            "peers": self._peer_ages(),
         }
+
+    def _peer_ages(self) -> dict[str, Any]:
+        """Say of each peer of the serving process whether it is up, and when its way was proved."""
+        try:
+            peers = self.peers()["peers"]
+        except ConfigurationError:
+            return {}  # nobody serves
+        ages: dict[str, Any] = {}
+        for peer in peers:
+            passed_at = (peer["link_test"] or {}).get("passed_at")
+            age = None
+            if passed_at is not None:
+                age = (self.clock.now() - datetime.fromisoformat(passed_at)).total_seconds()
+            ages[peer["peer_id"]] = {"is_up": peer["is_up"], "link_test_age_s": age}
+        return ages
 
     async def serve(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
         """Dispatch until `stop` is set, then end in order.

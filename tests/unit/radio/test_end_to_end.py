@@ -239,6 +239,11 @@ def test_peers_and_link_test(office: Office, radio: Radio) -> None:
         document = json.loads(tested.stdout)
         assert document["passed"]
         assert ["bsc-1", "bsc-2"] == [one["peer"] for one in document["links"]]
+        ages = office.gateway.status()["peers"]
+        assert {"bsc-1": True, "bsc-2": True} == {name: one["is_up"] for name, one in ages.items()}
+        assert 0 <= ages["bsc-1"]["link_test_age_s"] < 60
+        status = await asyncio.to_thread(runner.invoke, app, ["status", "--home", home])
+        assert "peers: 2 of 2 up, oldest link test" in status.stdout
         words = await asyncio.to_thread(runner.invoke, app, ["link", "test", "--home", home])
         assert "bsc-2: passed in" in words.stdout
         shown = await asyncio.to_thread(runner.invoke, app, ["peers", "--home", home])
