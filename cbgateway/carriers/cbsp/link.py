@@ -54,6 +54,7 @@ from cbgateway.domain.ports import OnAir, PeerStatus, Reloaded
 from cbgateway.profiles.networks import CbspProfile
 
 CONNECT_TIMEOUT_S = 10
+TOLD_INTERVAL_S = 1.0
 CELLS_KNOWN_MAX = 10_000
 """Cells whose state is remembered for one controller; none has as many."""
 TEST_MESSAGE_IDENTIFIER = 0xFFFF
@@ -121,12 +122,13 @@ class CbspLink:
         self._last_problem = ""
         self._locks: dict[Key, tuple[asyncio.Lock, int]] = {}
         self._sent: Counter[Key] = Counter()
-        self._marks = 0
         self._cells_down: set[str] = set()
         self._broadcasts: dict[Key, Outcome] = {}
         self._changed_at: float | None = None
         self._answered_at: float | None = None
         self._round_trip_s: float | None = None
+        self._told = 0
+        self._told_at: float | None = None
 
     # Connection
 
@@ -215,15 +217,24 @@ class CbspLink:
             case cbsp.Failure(failures=failures):
                 down = [str(one.cell) for one in failures]
                 self._cells_down.update(down[: CELLS_KNOWN_MAX - len(self._cells_down)])
-                self._log.bind(cells=len(down)).warning("cells failed")
+                self._note("cells failed", cells=len(down))
             case cbsp.Restart(cells=cells):
                 up = {str(cell) for cell in cells.cells}
                 self._cells_down -= self._cells_down if cells == cbsp.WHOLE_BSS else up
                 self._reload.set()
                 is_lost = message.recovery != cbsp.Recovery.DATA_AVAILABLE
-                self._log.bind(cells=len(up), is_lost=is_lost).info("cells restarted")
+                self._note("cells restarted", cells=len(up), is_lost=is_lost)
             case cbsp.ErrorIndication(cause=cause):
-                self._log.bind(cause=cbsp.cause_name(cause)).warning("error indication")
+                self._note("error indication", cause=cbsp.cause_name(cause))
+
+    def _note(self, what: str, **facts: object) -> None:
+        """Log what the controller tells, a line a second at most; the rest is counted."""
+        self._told += 1
+        now = self._now()
+        if self._told_at is not None and now - self._told_at < TOLD_INTERVAL_S:
+            return
+        self._log.bind(told=self._told, **facts).warning(what)
+        self._told, self._told_at = 0, now
 
     def _report(self, problem: str) -> None:
         if problem != self._last_problem:
@@ -399,6 +410,13 @@ class CbspLink:
                     count = await self._reload_one(order, key)
                     if count:
                         resent[order.bulletin_id] = resent.get(order.bulletin_id, 0) + count
+        live = {
+            (order.broadcast.message_identifier, order.broadcast.serial_number.message_code)
+            for order in on_air.live
+        }
+        for key in [key for key in self._broadcasts if key not in live]:
+            if self._sent[key] == sent_before[key]:
+                del self._broadcasts[key]  # it has ended by itself
         ended: list[int] = []
         for stale in on_air.ended:
             order = stale.order

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cbgateway.app import Gateway
+from cbgateway.app import Gateway, restore
 from cbgateway.cli.main import app
 from cbgateway.codec.cells import Cgi, Plmn
 from cbgateway.domain.errors import ConfigurationError, InputError, UnknownNameError
@@ -296,6 +296,16 @@ def test_cells_that_belong_nowhere_are_refused(
     with Gateway.open(office.gateway.home, clock=office.clock) as again:
         assert {"bsc-1": 2, "bsc-2": 1} == again.deployment.cells["kt-gsm"].controllers
     office.close_radio()
+
+
+def test_backup_has_the_cells(office: Office, radio: Radio, tmp_path: Any) -> None:
+    """And a restored gateway plans with them."""
+    backup = tmp_path / "all.tar"
+    office.gateway.backup(backup, with_secrets=True)
+    office.close_radio()
+    restore(backup, tmp_path / "restored", clock=office.clock)
+    with Gateway.open(tmp_path / "restored", clock=office.clock) as gateway:
+        assert {"bsc-1": 2, "bsc-2": 1} == gateway.deployment.cells["kt-gsm"].controllers
 
 
 def test_cells_commands(office: Office, radio: Radio, tmp_path: Any) -> None:
