@@ -8,8 +8,8 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration campaigns storm planted campaign-kill campaign-power \
-	campaign-uml fuzz check demo states bench bench-core lock peers clean
+.PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill campaign-power \
+	campaign-uml fuzz check demo states bench bench-core bench-smpp lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,7 +41,7 @@ test: setup ## the tests that need nothing from outside (two minutes)
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 
-integration: setup peers ## tests against outside peers: tshark, npm smpp, osmo-bsc (root)
+integration: setup peers ## tests against outside peers: tshark, npm smpp, Chromium, osmo-bsc (root)
 	$(BIN)/pytest -m integration
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
@@ -54,10 +54,13 @@ N ?= 20000
 FUZZ_OPTIONS ?=
 PLANTS := acknowledge-before-commit forget-in-flight reuse-serial update-without-replacing cancel-waits
 
-campaigns: storm planted campaign-kill campaign-power fuzz ## all that run in minutes
+campaigns: storm fault-matrix planted campaign-kill campaign-power fuzz ## all that run in minutes
 
 storm: setup ## simulate everything under faults: SEEDS=n, or SEED=n for one
 	$(BIN)/python -m tests.storm $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+fault-matrix: setup ## every fault of the simulated SMSC against the gateway: SEED=n
+	$(BIN)/python -m tests.storm.matrix $(if $(SEED),--seed $(SEED))
 
 planted: setup ## plant known faults; a storm has to find each
 	for name in $(PLANTS); do \
@@ -92,6 +95,9 @@ bench: setup ## measure, side by side with a peer
 bench-core: setup ## measure the durable core: acceptance, start-up, a million recipients
 	$(BIN)/python benchmarks/core.py
 
+bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
+	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)
+
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url \
@@ -106,6 +112,7 @@ $(PEERS): tests/integration/peers/package-lock.json Makefile
 	command -v osmo-bsc >/dev/null || need="$$need osmo-bsc"; \
 	command -v osmo-bts-virtual >/dev/null || need="$$need osmo-bts"; \
 	command -v ip >/dev/null || need="$$need iproute2"; \
+	command -v chromium >/dev/null || need="$$need chromium"; \
 	[ -z "$$need" ] || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $$need; }
 	npm ci --prefix tests/integration/peers --silent --no-audit --no-fund

@@ -1,6 +1,7 @@
 """The composition root: the only place that knows every module and joins them."""
 
 import asyncio
+import io
 import json
 import random
 import time
@@ -10,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from loguru import logger
 
@@ -21,7 +22,7 @@ from cbgateway.codec import cbs
 from cbgateway.codec.dcs import choose_dcs
 from cbgateway.domain import failpoints
 from cbgateway.domain.bulletin import BulletinKind, BulletinState, Mode
-from cbgateway.domain.delivery import BulletinRecord, Event, Recipient
+from cbgateway.domain.delivery import BulletinRecord, Event
 from cbgateway.domain.errors import (
     AuditError,
     ConfigurationError,
@@ -50,7 +51,7 @@ from cbgateway.interfaces.cap.exchange import CapExchange
 from cbgateway.interfaces.cap.incoming import CapSender, OpenedCap, open_cap
 from cbgateway.interfaces.cells import parse_cells, write_cells
 from cbgateway.interfaces.geometry import RegionFinder
-from cbgateway.interfaces.recipients import parse_recipients
+from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.keyring import Keyring
 from cbgateway.preflight import Finding, Level, check_may_serve, findings
@@ -64,6 +65,7 @@ from cbgateway.service.coverage import CellMap
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
 from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.inbox import Inbox
 from cbgateway.service.linktest import REQUEST as LINK_TEST
 from cbgateway.service.linktest import LinkTests
 from cbgateway.service.outbox import Outbox
@@ -453,22 +455,21 @@ class Gateway:
             seals.append(seal)
         return seals
 
-    def import_recipients(self, carrier: str, octets: bytes) -> int:
+    def import_recipients(self, carrier: str, source: bytes | BinaryIO) -> int:
         """Read a carrier's recipient list from CSV; all of it or nothing.
 
         Raises:
             UnknownNameError: the carrier is not configured.
-            InputError: a line is wrong; names the line.
+            InputError: lines are wrong; names them.
         """
         if carrier not in self.deployment.carriers:
             raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
-        recipients: tuple[Recipient, ...] = parse_recipients(
-            octets,
+        lines = read_recipients(
+            io.BytesIO(source) if isinstance(source, bytes) else source,
             regions=self.deployment.regions,
             languages=self.deployment.country.languages,
         )
-        with self.store.transaction() as tx:
-            return tx.put_recipients(carrier, recipients)
+        return self.store.put_recipients(carrier, lines)
 
     # Radio networks
 
@@ -615,12 +616,18 @@ class Gateway:
             with self.store.read() as tx:
                 found = findings(self.home, self.settings, tx, now=self.clock.now())
             check_may_serve(found, self.settings.mode)  # every reason before the first that raises
-            links = self._links()
+            inbox = Inbox(self.store, self.deployment, self.clock)
+            links = self._links(inbox)
             ballast = ballast_of(self.settings)
             ballast.hold()
             self.store.on_full = ballast.release
             dispatcher = Dispatcher(
-                self.store, self.deployment, links, clock=self.clock, random=random.random
+                self.store,
+                self.deployment,
+                links,
+                clock=self.clock,
+                random=random.random,
+                inbox=inbox,
             )
             reloader = Reloader(
                 self.store,
@@ -671,8 +678,8 @@ class Gateway:
             publish=lambda text: replace_file(self.settings.peers, text.encode(), is_durable=False),
         )
 
-    def _links(self) -> Mapping[str, CarrierLink]:
-        return self._carrier_links() | self._controller_links()
+    def _links(self, inbox: Inbox) -> Mapping[str, CarrierLink]:
+        return self._carrier_links(inbox) | self._controller_links()
 
     def _controller_links(self) -> dict[str, CarrierLink]:
         listeners = Listeners()
@@ -687,7 +694,7 @@ class Gateway:
             for name, one in self.settings.controllers.items()
         }
 
-    def _carrier_links(self) -> dict[str, CarrierLink]:
+    def _carrier_links(self, inbox: Inbox) -> dict[str, CarrierLink]:
         return {
             code: make_link(
                 self.deployment.carriers[code],
@@ -698,6 +705,7 @@ class Gateway:
                 random=random.random,
                 tls=tls_context(settings),
                 server_name=settings.tls_server_name,
+                inbox=inbox,
             )
             for code, settings in self.settings.carriers.items()
         }
@@ -732,10 +740,12 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
                 "reconnect_delay_min_s": min(delay_max_s, carrier.smpp.reconnect_delay_min_s),
             }
             carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=delays)})
-        window = carrier_settings.window_requests_max
-        if window is not None:
-            smpp = carrier.smpp.model_copy(update={"window_requests_max": window})
-            carrier = carrier.model_copy(update={"smpp": smpp})
+        overrides = {
+            "window_requests_max": carrier_settings.window_requests_max,
+            "more_binds": carrier_settings.more_binds,
+        }
+        changes = {name: value for name, value in overrides.items() if value is not None}
+        carrier = carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=changes)})
         if carrier_settings.messages_per_s is not None:
             pacing = Pacing(messages_per_s=carrier_settings.messages_per_s)
             carrier = carrier.model_copy(update={"pacing": pacing})

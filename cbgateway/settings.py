@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError, KeyUnusableError
-from cbgateway.profiles.models import SMPP_WINDOW_MAX
+from cbgateway.profiles.models import BINDS_MAX, SMPP_WINDOW_MAX, Bind
 
 FILE_NAME = "cbgateway.toml"
 PASSWORD_CHARACTERS_MAX = 8  # SMPP 3.4 5.2.2: nine octets with the final NUL
@@ -43,6 +43,8 @@ class CarrierSettings(_Settings):
     """Overrides the carrier profile, for peers that are near."""
     window_requests_max: Annotated[int, Field(ge=1, le=SMPP_WINDOW_MAX)] | None = None
     """Overrides the carrier profile; so many messages may be in doubt after a crash."""
+    more_binds: Annotated[tuple[Bind, ...], Field(max_length=BINDS_MAX - 1)] | None = None
+    """Overrides the carrier profile: what we bind as, beside the profile's one bind."""
     tls_ca_file: Path | None = None
     """Speaks TLS, and trusts no other certificates than those that these authorities gave."""
     tls_server_name: str | None = None

@@ -6,17 +6,33 @@ from collections.abc import Callable, Mapping
 from cbgateway.carriers.cbsp.link import CbspLink
 from cbgateway.carriers.cbsp.link import Endpoint as ControllerEndpoint
 from cbgateway.carriers.cbsp.listener import Listeners
+from cbgateway.carriers.smpp.group import SmppGroup
 from cbgateway.carriers.smpp.link import Endpoint, SmppLink
 from cbgateway.carriers.smpp.session import Credentials
-from cbgateway.domain.ports import CarrierLink
+from cbgateway.domain.ports import CarrierLink, Inbox
 from cbgateway.profiles.models import CarrierProfile
 from cbgateway.profiles.networks import NetworkProfile
 
-LinkMaker = Callable[[CarrierProfile, Endpoint, Callable[[], float]], CarrierLink]
+LinkMaker = Callable[[CarrierProfile, Endpoint, Callable[[], float], Inbox | None], CarrierLink]
 
 
-def _smpp(carrier: CarrierProfile, endpoint: Endpoint, random: Callable[[], float]) -> CarrierLink:
-    return SmppLink(carrier.code, endpoint, carrier.smpp, random=random)
+def _smpp(
+    carrier: CarrierProfile,
+    endpoint: Endpoint,
+    random: Callable[[], float],
+    inbox: Inbox | None,
+) -> CarrierLink:
+    binds = [
+        SmppLink(
+            carrier.code,
+            endpoint,
+            carrier.smpp.model_copy(update={"bind": kind}),
+            random=random,
+            inbox=inbox,
+        )
+        for kind in (carrier.smpp.bind, *carrier.smpp.more_binds)
+    ]
+    return binds[0] if len(binds) == 1 else SmppGroup(carrier.code, binds)
 
 
 INTERFACES: Mapping[str, LinkMaker] = {"smpp": _smpp}
@@ -42,7 +58,7 @@ def make_controller_link(
     return CbspLink(peer_id, endpoint, network.cbsp, listeners=listeners, random=random)
 
 
-def make_link(
+def make_link(  # noqa: PLR0913 - keywords, one caller
     carrier: CarrierProfile,
     *,
     host: str,
@@ -52,6 +68,7 @@ def make_link(
     random: Callable[[], float],
     tls: ssl.SSLContext | None = None,
     server_name: str | None = None,
+    inbox: Inbox | None = None,
 ) -> CarrierLink:
     """Make the link to a carrier's peer; it connects when it is run.
 
@@ -64,6 +81,7 @@ def make_link(
         random: gives numbers from 0 up to 1, for jitter.
         tls: what the connection is secured with; None where it is not.
         server_name: what the peer's certificate is for; None for the host.
+        inbox: takes what the peer sends; None where nothing is taken.
     """
     endpoint = Endpoint(host, port, Credentials(system_id, password), tls, server_name)
-    return INTERFACES[carrier.interface](carrier, endpoint, random)
+    return INTERFACES[carrier.interface](carrier, endpoint, random, inbox)

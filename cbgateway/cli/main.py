@@ -12,6 +12,7 @@ from cbgateway.cli import (
     demo,
     gateway,
     incident,
+    incoming,
     keys,
     operations,
     peers,
@@ -43,6 +44,7 @@ app.add_typer(recipients.app, name="recipients")
 app.add_typer(cells.app, name="cells")
 app.command("peers", epilog=peers.PEERS_EXAMPLES)(peers.peers)
 app.add_typer(peers.link_app, name="link")
+app.add_typer(incoming.app, name="incoming")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(profiles.app, name="profiles")

@@ -39,12 +39,11 @@ def import_list(
 ) -> None:
     """Add subscribers to a carrier's list, or move them; all lines or none."""
     try:
-        octets = file.read_bytes()
+        with file.open("rb") as stream, Gateway.open(home) as gateway:
+            count = gateway.import_recipients(carrier, stream)
     except OSError as error:
         msg = f"{file}: {error.strerror}"
         raise InputError(msg) from error
-    with Gateway.open(home) as gateway:
-        count = gateway.import_recipients(carrier, octets)
     if as_json:
         print_json({"carrier": carrier, "imported": count})
     else:

@@ -26,12 +26,15 @@ from cbgateway.codec.smpp import (
 )
 from cbgateway.codec.smpp_fields import ADDRESS_OCTETS_MAX, CLAUSE
 from cbgateway.codec.smpp_pdu import SubmitSm
+from cbgateway.codec.smpp_receipt import Receipts, read_receipts
 from cbgateway.domain.errors import EncodeError
 
 BLOCK_MESSAGES = 256
 """Messages whose columns are filled together; so many stay in a processor's cache."""
 RUN_ANSWERS_MAX = 1_024
 """Answers that are looked at together: a run that ends early costs no look at all that follows."""
+RECEIPT_MASK = 0x03
+"""Bits of registered_delivery that ask for a receipt (SMPP 5.0 4.7.21)."""
 MESSAGE_ID_OCTETS_MAX = 65
 PLAIN_OCTETS_MAX = HEADER_OCTETS + MESSAGE_ID_OCTETS_MAX
 """A submit_sm_resp that is longer has TLVs, or is broken."""
@@ -64,6 +67,7 @@ class SubmitTemplate:
 
     Attributes:
         parts: PDUs that each message has.
+        wants_receipts: whether the centre is asked for delivery receipts.
     """
 
     def __init__(self, messages: Sequence[tuple[SubmitSm, tuple[Tlv, ...]]]) -> None:
@@ -77,6 +81,7 @@ class SubmitTemplate:
             EncodeError: a part cannot be written, or would be too long with an address.
         """
         self.parts = len(messages)
+        self.wants_receipts = any(body.registered_delivery & RECEIPT_MASK for body, _ in messages)
         self._parts = tuple(_part(body, tlvs) for body, tlvs in messages)
 
     def join(self, destinations: Sequence[str], first_sequence_number: int) -> bytes:
@@ -151,6 +156,17 @@ class SubmitAnswers:
     starts: Sequence[int]
     octets: bytes
 
+    def ids(self, begin: int, end: int) -> list[bytes]:
+        """Give the message_id of each from `begin` up to `end`; empty where there is none."""
+        octets, starts = self.octets, self.starts
+        found = []
+        for start in starts[begin:end]:
+            (length,) = _COMMAND_LENGTH.unpack_from(octets, start)
+            found.append(
+                octets[start + HEADER_OCTETS : max(start + HEADER_OCTETS, start + length - 1)]
+            )
+        return found
+
     def pdu(self, index: int) -> Pdu:
         """Read one of them as the ordinary decoder does."""
         start = self.starts[index]
@@ -158,8 +174,12 @@ class SubmitAnswers:
         return decode(self.octets[start : start + length])
 
 
+Item = Pdu | Unparsed | SubmitAnswers | Receipts
+"""What an `AnswerFramer` gives."""
+
+
 class AnswerFramer:
-    """Cuts a stream of octets into PDUs as `smpp.Framer` does, and takes plain answers together."""
+    """Cuts octets into PDUs as `smpp.Framer` does; takes plain answers and receipts together."""
 
     def __init__(self) -> None:
         """Make a framer."""
@@ -167,7 +187,7 @@ class AnswerFramer:
         self._buffer = bytearray()
         self._is_lost = False
 
-    def receive(self, octets: bytes) -> list[Pdu | Unparsed | SubmitAnswers]:
+    def receive(self, octets: bytes) -> list[Item]:
         """Take octets; gives what is whole now.
 
         After an `Unparsed` whose error has `framing_lost`, nothing more is read.
@@ -176,12 +196,16 @@ class AnswerFramer:
             return []
         buffer = self._buffer
         buffer += octets
-        items: list[Pdu | Unparsed | SubmitAnswers] = []
+        items: list[Item] = []
         at = 0
         while True:
             answers, at = read_answers(buffer, at)
             if answers.numbers:
                 items.append(answers)
+            receipts, at = read_receipts(buffer, at)
+            if receipts.numbers:
+                items.append(receipts)
+                continue
             if len(buffer) - at < 4:  # noqa: PLR2004 - command_length
                 break
             (length,) = _COMMAND_LENGTH.unpack_from(buffer, at)

@@ -8,6 +8,7 @@ from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinState, Reference
+from cbgateway.domain.incoming import ReceiptStates
 from cbgateway.domain.lifecycle import DeliveryState
 
 
@@ -136,6 +137,7 @@ class Delivery:
         alias: what we call the broadcast at the peer, 1 to 65535; 0 for short messages.
         is_on_air: True once it may have left and was not stopped or replaced since.
         reason: the last refusal or failure in words.
+        receipts: what receipts have told, where a report is made; None when none were asked for.
     """
 
     delivery_id: int
@@ -158,6 +160,7 @@ class Delivery:
     is_on_air: bool
     reason: str
     updated_at: datetime
+    receipts: ReceiptStates | None = None
 
 
 @dataclass(frozen=True, slots=True)

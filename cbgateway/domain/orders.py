@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -147,10 +148,15 @@ class SubmitReport:
         outcomes: one octet per recipient, in the order's sequence: UNSENT, ACCEPTED, REFUSED or
             IN_DOUBT of `domain.outcomes.Outcome`.
         causes: how often each refusal was given, by its specification name.
+        parts: messages that the text was cut into.
+        ids: what the peer calls every part of every recipient's message, in order, empty where it
+            took none; nothing when it was not asked for receipts.
     """
 
     outcomes: bytes
     causes: Mapping[str, int]
+    parts: int = 1
+    ids: Sequence[bytes] = ()
 
 
 Report = BroadcastReport | SubmitReport
@@ -277,3 +283,16 @@ def _broadcast(document: dict[str, Any]) -> Broadcast:
             Page(bytes.fromhex(page["octets"]), page["used_octets"]) for page in document["pages"]
         ),
     )
+
+
+def message_reference(bulletin_id: str) -> int:
+    """Give what we call a bulletin's short messages, 1 to 65535.
+
+    Two bulletins of an incident in a row never share one, a second copy does.
+    """
+    incident, _, number = bulletin_id.rpartition("/")
+    return (zlib.crc32(incident.encode()) + int(number)) % REFERENCE_MAX + 1
+
+
+REFERENCE_MAX = 0xFFFF
+"""user_message_reference and 16-bit concatenation references have two octets."""

@@ -89,11 +89,11 @@ def begin(outcomes: bytes, window: Sequence[int]) -> bytes:
         KeyError: one of it may not be sent to.
     """
     changed = bytearray(outcomes)
-    for start, stop in _runs(window):
-        begun = changed[start:stop].translate(_BEGUN)
+    for run in runs(window):
+        begun = changed[run.start : run.stop].translate(_BEGUN)
         if _REFUSED_TO_BEGIN in begun:
-            raise KeyError(Outcome(changed[start + begun.index(_REFUSED_TO_BEGIN)]))
-        changed[start:stop] = begun
+            raise KeyError(Outcome(changed[run.start + begun.index(_REFUSED_TO_BEGIN)]))
+        changed[run.start : run.stop] = begun
     return bytes(changed)
 
 
@@ -108,15 +108,16 @@ def answer(outcomes: bytes, window: Sequence[int], answers: bytes) -> bytes:
         raise ValueError(msg)
     changed = bytearray(outcomes)
     at = 0
-    for start, stop in _runs(window):
-        given = answers[at : at + stop - start]
-        at += stop - start
-        for state in set(changed[start:stop]):
+    for run in runs(window):
+        given = answers[at : at + len(run)]
+        at += len(run)
+        before = changed[run.start : run.stop]
+        for state in set(before):
             _check_answers(Outcome(state), given)
-        if changed[start:stop].count(Outcome.SENDING) == stop - start:
-            changed[start:stop] = given  # a first copy stands as it was answered
+        if before.count(Outcome.SENDING) == len(run):
+            changed[run.start : run.stop] = given  # a first copy stands as it was answered
             continue
-        for index, octet in zip(range(start, stop), given, strict=True):
+        for index, octet in zip(run, given, strict=True):
             changed[index] = _ANSWERS[Outcome(changed[index])][octet]
     return bytes(changed)
 
@@ -127,7 +128,7 @@ def _check_answers(state: Outcome, given: bytes) -> None:
         allowed[octet]
 
 
-def _runs(window: Sequence[int]) -> Iterator[tuple[int, int]]:
+def runs(window: Sequence[int]) -> Iterator[range]:
     """Cut a window into stretches of indexes that follow one another."""
     start = 0
     while start < len(window):
@@ -139,7 +140,7 @@ def _runs(window: Sequence[int]) -> Iterator[tuple[int, int]]:
             end = start + 1
             while end < len(window) and window[end] == window[end - 1] + 1:
                 end += 1
-        yield first, first + end - start
+        yield range(first, first + end - start)
         start = end
 
 

@@ -20,6 +20,14 @@ from cbgateway.domain.delivery import (
     Submission,
 )
 from cbgateway.domain.incident import Incident, IncidentState
+from cbgateway.domain.incoming import (
+    IncomingMessage,
+    ParkedReceipt,
+    Receipt,
+    ReceiptStates,
+    StoredMessage,
+    TakenIds,
+)
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import Handle, Order, Report, WriteReplace
 from cbgateway.domain.people import Key, Person
@@ -256,10 +264,6 @@ class Transaction(Protocol):
         ...
 
     # Recipients
-    def put_recipients(self, carrier: str, recipients: Iterable[Recipient]) -> int:
-        """Add subscribers to a carrier's list, or move them to another region; gives how many."""
-        ...
-
     def recipients(self, carrier: str, regions: Sequence[str]) -> Iterator[Recipient]:
         """Go through a carrier's subscribers in the given regions, one region after another."""
         ...
@@ -296,6 +300,10 @@ class Transaction(Protocol):
         """List what may be sent to a peer now, the most urgent first, of `rank_max` at most."""
         ...
 
+    def waiting_peers(self) -> frozenset[str]:
+        """Name the peers for which something waits, due or not."""
+        ...
+
     def has_more_urgent_sms(self, peer_id: str, *, rank: int, at: datetime) -> bool:
         """Tell whether short messages of a higher class wait for a peer."""
         ...
@@ -327,6 +335,64 @@ class Transaction(Protocol):
         Raises:
             WorkflowError: the state it is in now does not allow that.
         """
+        ...
+
+    # What comes back
+    def add_taken_ids(self, peer_id: str, taken: TakenIds, *, recipients: int) -> None:
+        """Keep what a peer calls messages of a chunk of so many recipients."""
+        ...
+
+    def taken_ids(self, *, after: int, limit: int) -> tuple[tuple[int, str, TakenIds], ...]:
+        """Go through what is kept, oldest first: row, peer, and what it calls them.
+
+        Args:
+            after: the row after which to begin; 0 for the beginning.
+            limit: how many rows at most.
+        """
+        ...
+
+    def taken_ids_before(self, *, octets: int) -> int:
+        """Give the row after which the ids that came last, of so many octets at most, begin."""
+        ...
+
+    def receipt_states(self, delivery_id: int) -> ReceiptStates | None:
+        """Give what receipts have told of a chunk; None when none were asked for."""
+        ...
+
+    def put_receipt_states(self, delivery_id: int, states: bytes) -> None:
+        """Keep what receipts have told of a chunk."""
+        ...
+
+    def put_outcomes(self, delivery: Delivery, outcomes: bytes) -> None:
+        """Note what became of recipients, and leave everything else of a chunk as it is."""
+        ...
+
+    def park_receipt(self, peer_id: str, receipt: Receipt, *, at: datetime) -> int:
+        """Keep a receipt whose message is not known; gives its number."""
+        ...
+
+    def parked_receipts(self) -> tuple[ParkedReceipt, ...]:
+        """List the receipts whose message is not known, the oldest first."""
+        ...
+
+    def drop_parked_receipts(self, numbers: Iterable[int]) -> None:
+        """Forget parked receipts."""
+        ...
+
+    def add_message(self, peer_id: str, message: IncomingMessage, *, at: datetime) -> None:
+        """Keep an incoming message until it is handled."""
+        ...
+
+    def messages(self, *, limit: int) -> tuple[StoredMessage, ...]:
+        """List incoming messages that wait, the oldest first."""
+        ...
+
+    def count_messages(self) -> int:
+        """Count incoming messages that wait."""
+        ...
+
+    def drop_messages(self, numbers: Iterable[int]) -> None:
+        """Forget incoming messages that were handled."""
         ...
 
     def off_air(self, delivery: Delivery, *, before_only: bool) -> None:
@@ -404,8 +470,42 @@ class Store(Protocol):
         """
         ...
 
+    def put_recipients(self, carrier: str, lines: Iterable[tuple[int, Recipient]]) -> int:
+        """Add subscribers to a carrier's list, or move them to another region; all or none.
+
+        Nobody waits while `lines` are read.
+
+        Args:
+            carrier: whose subscribers they are.
+            lines: which line of the list each stands in, counting up, and who it is.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            InputError: a number stands there twice; names the lines.
+        """
+        ...
+
     def has_changed(self) -> bool:
         """Tell whether any process has committed since the last call."""
+        ...
+
+
+class Inbox(Protocol):
+    """Takes what carriers send."""
+
+    async def take(
+        self, peer_id: str, items: Sequence[Receipt | IncomingMessage]
+    ) -> Sequence[bool]:
+        """Commit what has come from a peer.
+
+        Returns:
+            For each whether it is kept; what is not, the peer has to send again.
+
+        Raises:
+            StoreFailedError: the disk failed.
+        """
         ...
 
 

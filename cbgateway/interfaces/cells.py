@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from cbgateway.codec.cells import Cgi, Plmn
 from cbgateway.domain.errors import InputError
-from cbgateway.interfaces.recipients import PROBLEMS_MAX, table_of
+from cbgateway.interfaces.recipients import PROBLEMS_MAX, rows_of
 from cbgateway.profiles.regions import Regions
 from cbgateway.service.coverage import Site
 
@@ -32,7 +32,11 @@ def parse_cells(
     Raises:
         InputError: a line is wrong, or a cell stands there twice; names the lines.
     """
-    rows = table_of(octets, COLUMNS)
+    rows = rows_of(io.BytesIO(octets))
+    _, header = next(rows, (1, []))
+    if tuple(header) != COLUMNS:
+        msg = f"line 1: the header is {','.join(COLUMNS)}, not {','.join(header)[:80]!r}"
+        raise InputError(msg)
     sites: dict[Cgi, tuple[int, Site]] = {}
     unplaced: list[tuple[Cgi, tuple[float, float]]] = []
     problems: list[str] = []

@@ -1,83 +1,86 @@
 """Recipient lists: CSV in, checked line by line."""
 
+import codecs
 import csv
-import io
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
+from functools import partial
+from typing import BinaryIO
 
 from cbgateway.domain.delivery import Recipient
 from cbgateway.domain.errors import InputError
 
 COLUMNS = ("number", "region", "language")
 E164 = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
+LINE_OCTETS_MAX = 1_048_576
+"""What is read at once; a longer line has a cell that the CSV reader refuses."""
 PROBLEMS_MAX = 20
 """Faults named before the rest is only counted."""
 
 
-def parse_recipients(
-    octets: bytes, *, regions: Container[str], languages: Container[str]
-) -> tuple[Recipient, ...]:
-    """Read a recipient list.
+def read_recipients(
+    stream: BinaryIO, *, regions: Container[str], languages: Container[str]
+) -> Iterator[tuple[int, Recipient]]:
+    """Read a recipient list line by line, however long it is.
+
+    Numbers that stand there twice are for the store to find, which has room for all of them.
 
     Args:
-        octets: CSV in UTF-8 with the header ``number,region,language``.
+        stream: CSV in UTF-8 with the header ``number,region,language``.
         regions: codes that may stand there.
         languages: codes that may stand there.
 
+    Yields:
+        Each line's number with its recipient, as long as nothing is wrong with any.
+
     Raises:
-        InputError: a line is wrong or a number stands there twice; names the lines.
+        InputError: lines are wrong; names them, once all were looked at.
     """
-    rows = table_of(octets, COLUMNS)
-    recipients: dict[str, Recipient] = {}
-    problems = []
+    rows = rows_of(stream)
+    _, header = next(rows, (1, []))
+    if tuple(header) != COLUMNS:
+        msg = f"line 1: the header is {','.join(COLUMNS)}, not {','.join(header)[:80]!r}"
+        raise InputError(msg)
+    problems: list[str] = []
+    wrong = 0
     for line, row in rows:
         try:
             recipient = _recipient(row, regions, languages)
         except ValueError as error:
-            problems.append(f"line {line}: {error}")
+            wrong += 1
+            if wrong <= PROBLEMS_MAX:
+                problems.append(f"line {line}: {error}")
             continue
-        if recipient.number in recipients:
-            problems.append(f"line {line}: number {recipient.number} stands there twice")
-        recipients[recipient.number] = recipient
-    if len(problems) > PROBLEMS_MAX:
-        problems[PROBLEMS_MAX:] = [f"and {len(problems) - PROBLEMS_MAX} more lines"]
+        if not wrong:
+            yield line, recipient
+    if wrong > PROBLEMS_MAX:
+        problems.append(f"and {wrong - PROBLEMS_MAX} more lines")
     if problems:
         raise InputError(*problems)
-    return tuple(recipients.values())
 
 
-def table_of(octets: bytes, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Give each row of a CSV file after its header, with the number of its last line.
-
-    Raises:
-        InputError: it is not UTF-8, or has another header.
-    """
-    try:
-        text = octets.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        msg = f"not UTF-8 text: {error.reason} at octet {error.start}"
-        raise InputError(msg) from error
-    rows = _rows(text)
-    _, header = next(rows, (1, []))
-    if header != list(columns):
-        msg = f"line 1: the header is {','.join(columns)}, not {','.join(header)[:80]!r}"
-        raise InputError(msg)
-    return rows
-
-
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+def rows_of(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     """Give each row with the number of its last line.
 
     Raises:
-        InputError: a cell is longer than any reader takes: a quote that never ends, most often.
+        InputError: it is no text, or a cell is longer than any reader takes: a quote that never
+            ends, most often.
     """
-    rows = csv.reader(io.StringIO(text, newline=""))
+    rows = csv.reader(codecs.iterdecode(_lines(stream), "utf-8-sig"))
     try:
         for row in rows:
             yield rows.line_num, row
+    except UnicodeDecodeError as error:
+        msg = f"line {rows.line_num + 1}: not UTF-8 text: {error.reason}"
+        raise InputError(msg) from error
     except csv.Error as error:
         msg = f"line {rows.line_num}: {error}"
         raise InputError(msg) from error
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Give the lines, and those that do not end in pieces."""
+    return iter(partial(stream.readline, LINE_OCTETS_MAX), b"")
 
 
 def _recipient(row: list[str], regions: Container[str], languages: Container[str]) -> Recipient:

@@ -199,15 +199,30 @@ class VendorTlvs(Model):
     data_coding_scheme: VendorTag | None = None
 
 
+Bind = Literal["transmitter", "receiver", "transceiver"]
+BINDS_MAX = 8
+"""Binds to one message centre; carriers allow few, and each has a window of its own in doubt."""
+
+
+def _sends(bind: Bind) -> Bind:
+    if bind == "receiver":
+        msg = "nothing can be sent on a receiver; it may stand among more_binds"
+        raise ValueError(msg)
+    return bind
+
+
 class SmppProfile(Model):
     """How a carrier's message centre is spoken to.
 
     Attributes:
+        bind: as what we bind; `registered_delivery` needs one that receives.
+        more_binds: what we bind as beside that; short messages are spread over all that send.
         window_requests_max: requests in flight on one bind.
     """
 
     version: Literal["3.4", "5.0"]
-    bind: Literal["transmitter", "transceiver"]
+    bind: Annotated[Bind, AfterValidator(_sends)]
+    more_binds: Annotated[tuple[Bind, ...], Field(max_length=BINDS_MAX - 1)] = ()
     system_type: Annotated[str, Field(pattern=r"^[ -~]{0,12}$")]
     source: AddressRules
     destination: DestinationRules

@@ -20,6 +20,7 @@ from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.inbox import Inbox
 from cbgateway.service.outbox import RANK_MAX, Answers, Leased, Outbox, Stream
 from cbgateway.service.pacing import Pacer
 from cbgateway.service.steady import SteadyClock
@@ -29,8 +30,9 @@ BATCH_MAX = 16
 URGENT_MAX = 16
 """As many again of those that wait for nothing."""
 URGENT_RANK = 0
-POLL_INTERVAL_S = 0.05
-"""How often the store is asked whether another process has committed something."""
+POLL_INTERVAL_S = 0.005
+"""How often the store is asked whether another process has committed something: a few microseconds
+each time, and most of what an alert waits for."""
 DRAIN_TIMEOUT_S = 15
 """How long answers are waited for when stopping; longer than any carrier's response timer."""
 SWEEP_INTERVAL_S = 1.0
@@ -48,6 +50,7 @@ class Dispatcher:
         *,
         clock: Clock,
         random: Callable[[], float],
+        inbox: Inbox | None = None,
     ) -> None:
         """Make a dispatcher.
 
@@ -57,10 +60,12 @@ class Dispatcher:
             links: by peer.
             clock: wall time.
             random: gives numbers from 0 up to 1, for jitter.
+            inbox: takes what the links' peers send; run beside them.
         """
         self._store = store
         self._clock = SteadyClock(clock)
-        self._outbox = Outbox(deployment)
+        self._inbox = inbox
+        self._outbox = Outbox(deployment, inbox)
         self._peers = [
             _Peer(link, store, self._outbox, Pacer(deployment), self._clock, random)
             for link in links.values()
@@ -91,6 +96,8 @@ class Dispatcher:
             serving = [group.create_task(peer.serve(stop)) for peer in self._peers]
             others = [group.create_task(peer.link.run()) for peer in self._peers]
             others.append(group.create_task(self._watch()))
+            if self._inbox is not None:
+                others.append(group.create_task(self._inbox.run()))
             await stop.wait()
             for peer in self._peers:
                 peer.link.drain()
@@ -100,21 +107,25 @@ class Dispatcher:
                 task.cancel()
 
     async def _watch(self) -> None:
-        """Wake the peers when something was committed, and all of them now and then."""
+        """Wake peers with open work when something was committed, and now and then."""
         loop = asyncio.get_running_loop()
         next_sweep = loop.time()
         while True:
             if loop.time() >= next_sweep:
                 next_sweep = loop.time() + SWEEP_INTERVAL_S
                 await self._store.run(self._sweep)
-                self._wake_all()
+                self._wake()
             elif self._store.has_changed():
-                self._wake_all()
+                self._wake()
             await asyncio.sleep(POLL_INTERVAL_S)
 
-    def _wake_all(self) -> None:
+    def _wake(self) -> None:
+        """Wake those for which something waits: of a thousand peers most have nothing to do."""
+        with self._store.read() as tx:
+            waiting = tx.waiting_peers()
         for peer in self._peers:
-            peer.wake.set()
+            if peer.link.peer_id in waiting:
+                peer.wake.set()
 
     def _recover(self, tx: Transaction) -> dict[str, int]:
         self._confirmed = tx.count("clock")
@@ -283,7 +294,7 @@ class _Peer:
         if Outcome.IN_DOUBT in report.outcomes:
             self.is_on_probation = True
             early = "sent, and no answer came"
-        return Answers(report.outcomes, report.causes, early)
+        return Answers(report.outcomes, report.causes, early, report.parts, report.ids)
 
     async def _send(self, leased: Leased, order: Order) -> Report:
         """Send one order; whatever goes wrong on the way may have sent it."""

@@ -7,7 +7,7 @@ serial number. Short messages leave window by window, each window committed firs
 window can ever be in doubt; a second copy goes out once if the alert class says so, never a third.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from cbgateway.domain.errors import (
     RejectedError,
     UnansweredError,
 )
+from cbgateway.domain.incoming import TakenIds
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import BroadcastReport, Handle, Order, Submit
 from cbgateway.domain.outcomes import Outcome
@@ -31,6 +32,7 @@ from cbgateway.domain.ports import Transaction
 from cbgateway.service.budgets import spend
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY, settle
+from cbgateway.service.inbox import Inbox
 from cbgateway.service.sendable import check_authority, check_sendable, is_lapsed
 
 RETRY_DELAY_MAX_S = 60
@@ -85,18 +87,29 @@ class Answers:
         octets: one outcome each.
         causes: how often each refusal was given.
         reason: why it ended early; empty when it did not.
+        parts: messages that the text was cut into.
+        ids: what the peer calls each part of each message; nothing when it sends no receipts.
     """
 
     octets: bytes
     causes: Mapping[str, int]
     reason: str = ""
+    parts: int = 1
+    ids: Sequence[bytes] = ()
 
 
 class Outbox:
     """The steps, for one deployment. Every method works inside the caller's transaction."""
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, inbox: Inbox | None = None) -> None:
+        """Make an outbox.
+
+        Args:
+            deployment: the gateway's rules.
+            inbox: learns what peers call the messages that they take.
+        """
         self._deployment = deployment
+        self._inbox = inbox
 
     def lease(
         self,
@@ -271,6 +284,8 @@ class Outbox:
         delivery = stream.leased.delivery
         if answers is not None:
             stream.octets = outcomes.answer(stream.octets, stream.window, answers.octets)
+            if answers.ids and self._inbox is not None:
+                _note_ids(tx, self._inbox, stream, answers)
             stream.window = []
             for cause, count in answers.causes.items():
                 stream.causes[cause] = stream.causes.get(cause, 0) + count
@@ -518,6 +533,17 @@ def _record(tx: Transaction, delivery: Delivery) -> BulletinRecord:
     record = tx.bulletin(delivery.bulletin_id)
     assert record is not None, delivery.bulletin_id  # noqa: S101 - a foreign key says so
     return record
+
+
+def _note_ids(tx: Transaction, inbox: Inbox, stream: Stream, answers: Answers) -> None:
+    """Learn what the peer calls the messages of a window."""
+    parts, at = answers.parts, 0
+    for run in outcomes.runs(stream.window):
+        ids = answers.ids[at * parts : (at + len(run)) * parts]
+        at += len(run)
+        taken = TakenIds(stream.leased.delivery.delivery_id, parts, run, ids)
+        numbers = stream.order.recipients[run.start : run.stop]
+        inbox.note(tx, stream.leased.delivery, taken, numbers)
 
 
 def _mark_live(tx: Transaction, delivery: Delivery) -> None:

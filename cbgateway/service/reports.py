@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cbgateway.domain.delivery import BulletinRecord, Delivery
+from cbgateway.domain.incoming import NOTHING_YET, MessageState, message_states
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import Transaction
 
@@ -74,8 +75,26 @@ def delivery_report(delivery: Delivery) -> dict[str, Any]:
         "refused": outcomes[Outcome.REFUSED],
         "in_doubt": outcomes[Outcome.IN_DOUBT] + outcomes[Outcome.IN_DOUBT_TWICE],
         "second_copies": outcomes[Outcome.RESEND] + outcomes[Outcome.RESENDING],
+        "receipts": receipt_totals(delivery),
         "reason": delivery.reason or None,
         "updated_at": delivery.updated_at.isoformat(),
+    }
+
+
+def receipt_totals(delivery: Delivery) -> dict[str, int] | None:
+    """Count what receipts have told of the messages that the carrier took; None without any."""
+    receipts = delivery.receipts
+    if receipts is None:
+        return None
+    states = message_states(receipts.states, receipts.parts)
+    taken = Counter(
+        state
+        for state, outcome in zip(states, delivery.outcomes, strict=False)
+        if outcome == Outcome.ACCEPTED
+    )
+    return {
+        "none_yet" if state == NOTHING_YET else MessageState(state).name.lower(): count
+        for state, count in sorted(taken.items())
     }
 
 

@@ -1,5 +1,6 @@
 """Connections that are as durable as was asked, and transactions that name what went wrong."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +12,10 @@ from cbgateway.domain.errors import DiskFullError, StoreError, StoreFailedError
 SQLITE_VERSION_MIN = 3_051_003  # the first with the fix for the WAL-reset race
 SYNCHRONOUS_FULL = 2
 UNUSABLE = (apsw.BusyError, apsw.CantOpenError, apsw.CorruptError, apsw.NotADBError)
-BUSY_TIMEOUT_MS = 10_000  # another process holds the write lock for one commit, not for seconds
+BUSY_TIMEOUT_S = 10  # another process holds the write lock for one commit, not for seconds
+BUSY_WAIT_S = 0.001
+"""Between two tries for the write lock. SQLite's own pauses grow to 100 ms: beside a bulk job,
+which lets go for a few milliseconds at a time, an approval would miss most of those."""
 
 
 def connect(
@@ -37,7 +41,7 @@ def connect(
         raise StoreError(msg)
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
-    connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+    wait_for_lock(connection)
     if application_id is not None and connection.pragma("application_id") != application_id:
         connection.close()
         msg = f"{path} is not a cbgateway database of its kind; it was left untouched"
@@ -53,6 +57,16 @@ def connect(
         raise StoreError(msg)
     connection.pragma("foreign_keys", True)
     return connection
+
+
+def wait_for_lock(connection: apsw.Connection) -> None:
+    """Have a connection wait while another one holds the lock that it needs."""
+
+    def wait(tries: int) -> bool:
+        time.sleep(BUSY_WAIT_S)
+        return tries * BUSY_WAIT_S < BUSY_TIMEOUT_S
+
+    connection.set_busy_handler(wait)
 
 
 @contextmanager

@@ -166,12 +166,32 @@ SELECT 1 FROM spent WHERE bulletin_id = :bulletin_id AND region = :region;
 -- name: put_spent
 INSERT INTO spent (bulletin_id, region) VALUES (:bulletin_id, :region);
 
--- name: remove_recipient
-DELETE FROM recipient WHERE carrier = :carrier AND number = :number;
+-- name: make_staged
+-- a list before it is accepted; this file is the connection's own, and no lock is held for it
+CREATE TEMP TABLE IF NOT EXISTS staged (
+  line INTEGER PRIMARY KEY, number TEXT NOT NULL, region TEXT NOT NULL, language TEXT NOT NULL
+);
 
--- name: put_recipient
+-- name: stage
+INSERT INTO staged (line, number, region, language) VALUES (?, ?, ?, ?);
+
+-- name: staged_twice
+SELECT line, number FROM (
+  SELECT line, number, row_number() OVER (PARTITION BY number ORDER BY line) AS nth FROM staged)
+WHERE nth > 1 ORDER BY line LIMIT :limit;
+
+-- name: count_staged
+SELECT count(*) FROM staged;
+
+-- name: clear_staged
+DELETE FROM staged;
+
+-- name: put_staged_recipients
+-- who is on the list already, as the list says, costs no write
 INSERT INTO recipient (carrier, region, number, language)
-VALUES (:carrier, :region, :number, :language);
+SELECT :carrier, region, number, language FROM staged WHERE true ORDER BY region, number
+ON CONFLICT (carrier, number) DO UPDATE SET region = excluded.region, language = excluded.language
+WHERE region <> excluded.region OR language <> excluded.language;
 
 -- name: recipients
 SELECT number, region, language
@@ -233,6 +253,16 @@ WHERE peer_id = :peer_id AND due_ms IS NOT NULL AND due_ms <= :at_ms AND expires
           AND busy.message_identifier IS d.message_identifier))
 ORDER BY rank, delivery_id LIMIT :limit;
 
+-- name: waiting_peers
+-- from peer to peer over the index, however many orders each has
+WITH RECURSIVE peer (id) AS (
+  SELECT min(peer_id) FROM delivery INDEXED BY delivery_due WHERE due_ms IS NOT NULL
+  UNION ALL
+  SELECT (SELECT min(peer_id) FROM delivery INDEXED BY delivery_due
+          WHERE due_ms IS NOT NULL AND peer_id > peer.id)
+  FROM peer WHERE peer.id IS NOT NULL)
+SELECT id FROM peer WHERE id IS NOT NULL;
+
 -- name: more_urgent_sms
 SELECT 1 FROM delivery INDEXED BY delivery_due
 WHERE peer_id = :peer_id AND due_ms IS NOT NULL AND due_ms <= :at_ms AND expires_ms > :at_ms
@@ -274,7 +304,8 @@ WHERE state IN ('ready', 'intent', 'in_doubt') AND is_stop = 1 AND peer_id = :pe
 ORDER BY delivery_id;
 
 -- name: deliveries
-SELECT * FROM delivery WHERE :bulletin_id IS NULL OR bulletin_id = :bulletin_id
+SELECT delivery.*, parts, states FROM delivery LEFT JOIN receipt_states USING (delivery_id)
+WHERE :bulletin_id IS NULL OR bulletin_id = :bulletin_id
 ORDER BY delivery_id;
 
 -- name: in_state
@@ -293,6 +324,57 @@ SELECT * FROM delivery INDEXED BY delivery_open
 WHERE state IN ('ready', 'intent', 'in_doubt') AND expires_ms <= :at_ms
   AND (state = 'ready' OR state = 'in_doubt' AND due_ms IS NOT NULL)
 ORDER BY delivery_id;
+
+-- name: add_taken_ids
+INSERT INTO taken_ids (peer_id, delivery_id, parts, start, ids)
+VALUES (:peer_id, :delivery_id, :parts, :start, :ids);
+
+-- name: add_receipt_states
+INSERT INTO receipt_states (delivery_id, parts, states)
+VALUES (:delivery_id, :parts, zeroblob(:messages)) ON CONFLICT DO NOTHING;
+
+-- name: taken_ids
+SELECT * FROM taken_ids WHERE taken_number > :after ORDER BY taken_number LIMIT :limit;
+
+-- name: taken_ids_before
+SELECT coalesce(max(taken_number), 0) FROM (
+  SELECT taken_number, sum(length(ids)) OVER (ORDER BY taken_number DESC) AS octets FROM taken_ids)
+WHERE octets > :octets;
+
+-- name: receipt_states
+SELECT parts, states FROM receipt_states WHERE delivery_id = :delivery_id;
+
+-- name: put_receipt_states
+UPDATE receipt_states SET states = :states WHERE delivery_id = :delivery_id;
+
+-- name: put_outcomes
+UPDATE delivery SET outcomes = :outcomes WHERE delivery_id = :delivery_id;
+
+-- name: park_receipt
+INSERT INTO parked_receipt
+  (peer_id, received_ms, message_id, state, subscriber, originator, reference)
+VALUES (:peer_id, :at_ms, :message_id, :state, :subscriber, :originator, :reference)
+RETURNING receipt_number;
+
+-- name: parked_receipts
+SELECT * FROM parked_receipt ORDER BY receipt_number;
+
+-- name: drop_parked_receipt
+DELETE FROM parked_receipt WHERE receipt_number = :number;
+
+-- name: add_message
+INSERT INTO incoming_message
+  (peer_id, received_ms, source, destination, body, part, parts, reference)
+VALUES (:peer_id, :at_ms, :source, :destination, :body, :part, :parts, :reference);
+
+-- name: messages
+SELECT * FROM incoming_message ORDER BY message_number LIMIT :limit;
+
+-- name: count_messages
+SELECT count(*) FROM incoming_message;
+
+-- name: drop_message
+DELETE FROM incoming_message WHERE message_number = :number;
 
 -- name: add_audit
 INSERT INTO audit (leaf_index, subject, entry) VALUES (:leaf_index, :subject, :entry);

@@ -18,6 +18,15 @@ from cbgateway.domain.delivery import (
     Submission,
 )
 from cbgateway.domain.incident import Incident, IncidentState, Service
+from cbgateway.domain.incoming import (
+    IncomingMessage,
+    MessageState,
+    ParkedReceipt,
+    Receipt,
+    ReceiptStates,
+    StoredMessage,
+    TakenIds,
+)
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.people import Key, Permission, Person, Severity
 
@@ -208,7 +217,39 @@ def delivery_of(row: dict[str, Any]) -> Delivery:
         is_on_air=bool(row["is_on_air"]),
         reason=row["reason"],
         updated_at=moment(row["updated_ms"]),
+        receipts=ReceiptStates(row["parts"], row["states"]) if row.get("states") else None,
     )
+
+
+def taken_ids_of(row: dict[str, Any]) -> TakenIds:
+    """Read what a peer calls messages."""
+    ids, parts, start = bytes(row["ids"]).split(b"\0"), row["parts"], row["start"]
+    return TakenIds(row["delivery_id"], parts, range(start, start + len(ids) // parts), ids)
+
+
+def parked_receipt_of(row: dict[str, Any]) -> ParkedReceipt:
+    """Read a receipt whose message is not known."""
+    receipt = Receipt(
+        bytes(row["message_id"]),
+        MessageState(row["state"]),
+        row["subscriber"],
+        row["originator"],
+        row["reference"],
+    )
+    return ParkedReceipt(row["receipt_number"], row["peer_id"], moment(row["received_ms"]), receipt)
+
+
+def message_of(row: dict[str, Any]) -> StoredMessage:
+    """Read an incoming message."""
+    message = IncomingMessage(
+        row["source"],
+        row["destination"],
+        row["body"],
+        row["part"],
+        row["parts"],
+        row["reference"],
+    )
+    return StoredMessage(row["message_number"], row["peer_id"], moment(row["received_ms"]), message)
 
 
 def event_document(event: Event) -> dict[str, Any]:

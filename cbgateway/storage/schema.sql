@@ -171,6 +171,44 @@ CREATE INDEX delivery_on_air ON delivery (peer_id, incident_id, region, message_
 CREATE INDEX delivery_by_bulletin ON delivery (bulletin_id);
 CREATE INDEX delivery_by_incident ON delivery (incident_id, number);
 
+-- What message centres call the messages that they took, for their receipts: ids joined by NUL.
+CREATE TABLE taken_ids (
+  taken_number INTEGER PRIMARY KEY,
+  peer_id      TEXT NOT NULL,
+  delivery_id  INTEGER NOT NULL REFERENCES delivery,
+  parts        INTEGER NOT NULL,     -- messages that the text was cut into
+  start        INTEGER NOT NULL,     -- index of the first recipient; the others follow
+  ids          BLOB NOT NULL
+) STRICT;
+CREATE TABLE receipt_states (
+  delivery_id INTEGER PRIMARY KEY REFERENCES delivery,
+  parts       INTEGER NOT NULL,
+  states      BLOB NOT NULL          -- an octet each part: SMPP message_state, 0 for nothing yet
+) STRICT;
+-- Receipts that came before the answer to their message, or belong to one in doubt.
+CREATE TABLE parked_receipt (
+  receipt_number INTEGER PRIMARY KEY,
+  peer_id        TEXT NOT NULL,
+  received_ms    INTEGER NOT NULL,
+  message_id     BLOB NOT NULL,
+  state          INTEGER NOT NULL,
+  subscriber     TEXT NOT NULL,
+  originator     TEXT NOT NULL,
+  reference      INTEGER
+) STRICT;
+-- What subscribers wrote, until somebody has handled it.
+CREATE TABLE incoming_message (
+  message_number INTEGER PRIMARY KEY AUTOINCREMENT,
+  peer_id        TEXT NOT NULL,
+  received_ms    INTEGER NOT NULL,
+  source         TEXT NOT NULL,
+  destination    TEXT NOT NULL,
+  body           TEXT NOT NULL,
+  part           INTEGER NOT NULL,
+  parts          INTEGER NOT NULL,
+  reference      INTEGER NOT NULL
+) STRICT;
+
 -- The audit log: a leaf for every fact, written with it, and the complete subtrees above.
 CREATE TABLE audit (
   leaf_index INTEGER PRIMARY KEY,

@@ -7,7 +7,7 @@ A connection whose durability settings do not read back as asked is refused.
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -18,6 +18,7 @@ from typing import Any, Generic, Self, TypeVar
 import apsw
 
 from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.delivery import Recipient
 from cbgateway.domain.errors import (
     DiskFullError,
     ModeMismatchError,
@@ -25,8 +26,9 @@ from cbgateway.domain.errors import (
     StoreFailedError,
 )
 from cbgateway.domain.ports import Transaction
-from cbgateway.storage.connection import BUSY_TIMEOUT_MS, connect, named_errors, transaction
+from cbgateway.storage.connection import connect, named_errors, transaction, wait_for_lock
 from cbgateway.storage.rows import milliseconds
+from cbgateway.storage.staging import put_recipients
 from cbgateway.storage.transaction import SqliteTransaction
 
 T = TypeVar("T")
@@ -180,6 +182,11 @@ class SqliteStore:
         self._seen = version
         return changed
 
+    def put_recipients(self, carrier: str, lines: Iterable[tuple[int, Recipient]]) -> int:
+        """Put a list of subscribers into the database; see `domain.ports.Store`."""
+        with self._lock:
+            return put_recipients(self._connection, carrier, lines)
+
     def snapshot(self, path: Path) -> None:
         """Copy the database as it is now to a new file, while others go on writing.
 
@@ -218,7 +225,7 @@ def _look_at(path: Path, vfs: str | None) -> dict[str, str]:
         StoreError: it is not one of ours, or of another version.
     """
     with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY, vfs=vfs)) as look:
-        look.set_busy_timeout(BUSY_TIMEOUT_MS)
+        wait_for_lock(look)
         application_id, version = look.pragma("application_id"), look.pragma("user_version")
         if application_id != APPLICATION_ID:
             msg = f"{path} is not a cbgateway database; it was left untouched"

@@ -27,6 +27,14 @@ from cbgateway.domain.delivery import (
 )
 from cbgateway.domain.errors import AuditError
 from cbgateway.domain.incident import Incident, IncidentState
+from cbgateway.domain.incoming import (
+    IncomingMessage,
+    ParkedReceipt,
+    Receipt,
+    ReceiptStates,
+    StoredMessage,
+    TakenIds,
+)
 from cbgateway.domain.lifecycle import (
     DeliveryState,
     advance_bulletin,
@@ -45,13 +53,16 @@ from cbgateway.storage.rows import (
     event_of,
     incident_of,
     key_of,
+    message_of,
     milliseconds,
     moment,
+    parked_receipt_of,
     permission_document,
     person_of,
     publication_of,
     record_of,
     submission_document,
+    taken_ids_of,
 )
 
 T = TypeVar("T")
@@ -343,20 +354,6 @@ class SqliteTransaction:
 
     # Recipients
 
-    def put_recipients(self, carrier: str, recipients: Iterable[Recipient]) -> int:
-        count = 0
-        for count, recipient in enumerate(recipients, start=1):  # noqa: B007 - the count is used
-            self._run("remove_recipient", carrier=carrier, number=recipient.number)
-            self._run(
-                "put_recipient",
-                carrier=carrier,
-                region=recipient.region,
-                number=recipient.number,
-                language=recipient.language,
-            )
-        self.bump("recipients")
-        return count
-
     def recipients(self, carrier: str, regions: Sequence[str]) -> Iterator[Recipient]:
         for region in regions:
             for row in self._run("recipients", carrier=carrier, region=region):
@@ -440,6 +437,9 @@ class SqliteTransaction:
         )
         return tuple(map(delivery_of, rows))
 
+    def waiting_peers(self) -> frozenset[str]:
+        return frozenset(peer_id for (peer_id,) in self._run("waiting_peers"))
+
     def has_more_urgent_sms(self, peer_id: str, *, rank: int, at: datetime) -> bool:
         return bool(
             self._rows("more_urgent_sms", peer_id=peer_id, rank=rank, at_ms=milliseconds(at))
@@ -472,6 +472,75 @@ class SqliteTransaction:
             outcomes=outcomes,
             is_on_air=is_on_air,
         )
+
+    # What comes back
+
+    def add_taken_ids(self, peer_id: str, taken: TakenIds, *, recipients: int) -> None:
+        parts, ids = taken.parts, b"\0".join(taken.ids)
+        delivery_id, start = taken.delivery_id, taken.indexes.start
+        messages = recipients * parts
+        self._run("add_receipt_states", delivery_id=delivery_id, parts=parts, messages=messages)
+        self._run(
+            "add_taken_ids",
+            peer_id=peer_id,
+            delivery_id=delivery_id,
+            parts=parts,
+            start=start,
+            ids=ids,
+        )
+
+    def taken_ids(self, *, after: int, limit: int) -> tuple[tuple[int, str, TakenIds], ...]:
+        rows = self._rows("taken_ids", after=after, limit=limit)
+        return tuple((row["taken_number"], row["peer_id"], taken_ids_of(row)) for row in rows)
+
+    def taken_ids_before(self, *, octets: int) -> int:
+        return int(next(iter(self._run("taken_ids_before", octets=octets)))[0])
+
+    def receipt_states(self, delivery_id: int) -> ReceiptStates | None:
+        rows = self._run("receipt_states", delivery_id=delivery_id)
+        return _first(ReceiptStates(parts, bytes(states)) for parts, states in rows)
+
+    def put_receipt_states(self, delivery_id: int, states: bytes) -> None:
+        self._run("put_receipt_states", delivery_id=delivery_id, states=states)
+
+    def put_outcomes(self, delivery: Delivery, outcomes: bytes) -> None:
+        self._run("put_outcomes", delivery_id=delivery.delivery_id, outcomes=outcomes)
+
+    def park_receipt(self, peer_id: str, receipt: Receipt, *, at: datetime) -> int:
+        rows = self._rows(
+            "park_receipt", peer_id=peer_id, at_ms=milliseconds(at), **receipt._asdict()
+        )
+        return int(rows[0]["receipt_number"])
+
+    def parked_receipts(self) -> tuple[ParkedReceipt, ...]:
+        return tuple(map(parked_receipt_of, self._rows("parked_receipts")))
+
+    def drop_parked_receipts(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._run("drop_parked_receipt", number=number)
+
+    def add_message(self, peer_id: str, message: IncomingMessage, *, at: datetime) -> None:
+        self._run(
+            "add_message",
+            peer_id=peer_id,
+            at_ms=milliseconds(at),
+            source=message.source,
+            destination=message.destination,
+            body=message.text,
+            part=message.part,
+            parts=message.parts,
+            reference=message.reference,
+        )
+
+    def messages(self, *, limit: int) -> tuple[StoredMessage, ...]:
+        return tuple(map(message_of, self._rows("messages", limit=limit)))
+
+    def count_messages(self) -> int:
+        return int(next(iter(self._run("count_messages")))[0])
+
+    def drop_messages(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._run("drop_message", number=number)
 
     def off_air(self, delivery: Delivery, *, before_only: bool) -> None:
         if delivery.serial_number is not None:

@@ -49,6 +49,11 @@ class Session(Protocol):
     """One connection, as the centre sees it."""
 
     @property
+    def number(self) -> int:
+        """Counts connections."""
+        ...
+
+    @property
     def mode(self) -> str:
         """How it is bound; empty before."""
         ...
@@ -137,7 +142,8 @@ class MessageCentre:
         self.lists = setup.lists
         self.is_fast = setup.is_fast
         self.headers: deque[bytes] = deque(maxlen=HEADERS_MAX)
-        self.on_trace: Callable[[Session, str, bytes], None] | None = None
+        self.on_trace: Callable[[int, str, bytes], None] | None = None
+        self.on_message: Callable[[Message], None] | None = None
         self.director = Director(setup.scenario, now_s=now_s())
         self.director.on_change.append(self._on_change)
         self.accounts = Accounts(accounts)
@@ -271,6 +277,8 @@ class MessageCentre:
             return message
         pending[message] = None
         self.schedule.at(due_s, self._on_due, message)
+        if self.on_message is not None:
+            self.on_message(message)
         if message.registered_delivery & receipts.WANTS_INTERMEDIATE:
             self._queue_receipt(message, now_s)
         return message
@@ -359,6 +367,8 @@ class MessageCentre:
         if state in {DELIVERED, smpp.MessageState.ACCEPTED}:
             self._hand_over(message, now_s)
         message.end(state, now_s)
+        if self.on_message is not None:
+            self.on_message(message)
         if message.registered_delivery & MODE_MASK and receipts.wants_receipt(
             message.registered_delivery, state
         ):
@@ -524,13 +534,23 @@ class MessageCentre:
         for session in tuple(self.sessions.values()):
             session.reset()
         if not keeps_messages:
-            self.messages.clear()
-            self.broadcasts.clear()
+            self._lose_everything()
             self.schedule.clear()
-            for esme in self.accounts.esmes.values():
-                esme.queue.clear()
             self._incoming_at_s = None
             self._on_change(now_s)
+
+    def _lose_everything(self) -> None:
+        self.messages.clear()
+        self.broadcasts.clear()
+        for esme in self.accounts.esmes.values():
+            esme.queue.clear()
+
+    def start_over(self) -> None:
+        """Forget messages, broadcasts and screens, and count anew; connections stay."""
+        self._lose_everything()
+        self.counters = Counters()
+        for phone in self.network.phones.values():
+            phone.screen.clear()
 
     def unbind_all(self, *, now_s: float | None = None) -> None:
         """Ask every ESME to unbind."""

@@ -39,6 +39,9 @@ class Centre:
     version: str = setting("5.0", choice(*VERSIONS), "SMPP version that the centre speaks")
     tls_cert: str = setting("", words, "file with a certificate chain (PEM); TLS with tls_key")
     tls_key: str = setting("", words, "file with its private key (PEM)")
+    web: str = setting(
+        "", words, "[HOST:]PORT of the page and the control by HTTP; 0 for any free port"
+    )
     fast: bool = setting(
         False, flag, "submit_sm are answered unread, and their headers alone remembered"
     )

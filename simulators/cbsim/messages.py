@@ -14,6 +14,7 @@ from typing import Any
 from cbgateway.codec import smpp
 from cbsim.refusal import Refusal
 from cbsim.scenario import States
+from cbsim.texts import text_of
 
 STATE_BY_NAME = {
     "DELIVRD": smpp.MessageState.DELIVERED,
@@ -170,6 +171,7 @@ class Message:
             "final_at_s": self.final_at_s or None,
             "registered_delivery": self.registered_delivery,
             "data_coding": self.data_coding,
+            "text": text_of(self.text, self.data_coding, self.esm_class),
             "octets": self.text.hex(),
         }
 

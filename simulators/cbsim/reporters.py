@@ -3,13 +3,16 @@
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from cbsim.expect import Verdict
 from cbsim.handset import Handset, Shown
 from cbsim.network import Network
+from cbsim.watch import shown_facts
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -57,6 +60,19 @@ class JsonReporter:
             }
         )
 
+    def verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Tell what became of what was expected."""
+        if verdicts:
+            passed = all(verdict.holds for verdict in verdicts)
+            found = [verdict.facts() for verdict in verdicts]
+            self.event({"event": "verdict", "passed": passed, "expectations": found})
+
+
+def _shown(phone: Handset, shown: Shown) -> dict[str, Any]:
+    facts = shown_facts(phone, shown)
+    facts["at_s"] = facts.pop("shown_at_s")
+    return facts
+
 
 class ScreenReporter:
     """A line for each thing that happens and each text that is new, for people."""
@@ -93,16 +109,9 @@ class ScreenReporter:
                 f"at most {max(counts)} times each: {printable(text)}"
             )
 
-
-def _shown(phone: Handset, shown: Shown) -> dict[str, Any]:
-    return {
-        "phone": phone.number,
-        "region": phone.region,
-        "language": phone.language,
-        "at_s": shown.at_s,
-        "channel": shown.channel,
-        "text": shown.text,
-        "message_identifier": shown.message_identifier,
-        "serial_number": None if shown.serial_number is None else f"{shown.serial_number:04x}",
-        "seal": shown.seal.value,
-    }
+    def verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Tell what became of what was expected."""
+        for verdict in verdicts:
+            mark = "[green]holds[/green]" if verdict.holds else "[red]FAILS[/red]"
+            words = printable(f"{verdict.expectation}, found {verdict.found}")
+            console.print(f"{self._carrier}: {mark} {words}")

@@ -51,14 +51,24 @@ def read_digit(value: Any) -> str:  # noqa: ANN401 - whatever TOML holds
     return value
 
 
-def read_extra_tlv(value: Any) -> smpp.Tlv:  # noqa: ANN401 - whatever TOML holds
+class ExtraTlv(smpp.Tlv):
+    """A TLV that is written as it is set."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        """Write it as it is set."""
+        return f"{self.tag:04x}={self.value.hex()}"
+
+
+def read_extra_tlv(value: Any) -> ExtraTlv:  # noqa: ANN401 - whatever TOML holds
     """Read ``TAG=OCTETS``, both in hexadecimal."""
     tag, equals, octets = str(value).partition("=")
     try:
-        tlv = smpp.Tlv(int(tag, 16), bytes.fromhex(octets))
+        tlv = ExtraTlv(int(tag, 16), bytes.fromhex(octets))
     except ValueError:
         equals = ""
-        tlv = smpp.Tlv(0, b"")
+        tlv = ExtraTlv(0, b"")
     if not equals or not 0 <= tlv.tag <= 0xFFFF:  # noqa: PLR2004 - two octets
         raise ValueError(f"{value!r} is not TAG=OCTETS in hexadecimal, such as 1400=0102")
     return tlv
@@ -141,7 +151,7 @@ class Receipts:
         "as-answered", choice("as-answered", *ID_FORMATS), "how a receipt writes the message_id"
     )
     form: str = setting("both", choice("both", "text", "tlvs"), "text, TLVs, or both")
-    tlvs: tuple[smpp.Tlv, ...] = setting(
+    tlvs: tuple[ExtraTlv, ...] = setting(
         (), list_of(read_extra_tlv), "TLVs added to each, TAG=OCTETS in hexadecimal"
     )
 

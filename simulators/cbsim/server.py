@@ -8,6 +8,7 @@ import ssl
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from cbsim.centre import MessageCentre, OnEvent, Session
 from cbsim.clock import SimulatedClock
@@ -22,8 +23,13 @@ LINGER_RESET = struct.pack("ii", 1, 0)
 SMALL_BUFFER_OCTETS = 1
 """The kernel makes it as small as it can."""
 CONNECT_TIMEOUT_S = 10
+PORT_DIGITS = 5
 CLOSING_S = 2.0
 """What is left to send has so long to go when the simulator stops."""
+
+
+Beside = Callable[["Shell", asyncio.Event], contextlib.AbstractAsyncContextManager[dict[str, Any]]]
+"""Runs while a centre is served; gives what the event ``ready`` tells besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +223,7 @@ async def serve(
     on_event: OnEvent,
     on_ready: Callable[[Shell], None] | None = None,
     stopped: asyncio.Event | None = None,
+    beside: Beside | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; SIGUSR1 makes one incoming message.
 
@@ -227,9 +234,10 @@ async def serve(
         on_event: called with everything a tester wants to know.
         on_ready: called once connections are taken.
         stopped: set from outside to stop; signals are left alone then.
+        beside: runs as long; may set the event to stop.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: an address cannot be listened on.
     """
     shell = Shell(centre, clock, on_event)
     loop = asyncio.get_running_loop()
@@ -242,13 +250,15 @@ async def serve(
             loop.add_signal_handler(number, stopped.set)
         loop.add_signal_handler(signal.SIGUSR1, _incoming, shell)
     bound = server.sockets[0].getsockname()
-    on_event({"event": "ready", "host": bound[0], "port": bound[1]})
-    if on_ready is not None:
-        on_ready(shell)
-    asking = [asyncio.create_task(_outbind(shell, *one)) for one in listen.outbind_to]
+    asking: list[asyncio.Task[None]] = []
     try:
-        shell.flush()
-        await stopped.wait()
+        async with contextlib.nullcontext({}) if beside is None else beside(shell, stopped) as more:
+            on_event({"event": "ready", "host": bound[0], "port": bound[1], **more})
+            if on_ready is not None:
+                on_ready(shell)
+            asking += [asyncio.create_task(_outbind(shell, *one)) for one in listen.outbind_to]
+            shell.flush()
+            await stopped.wait()
     finally:
         for task in asking:
             task.cancel()
@@ -289,14 +299,20 @@ def make_tls(cert: str, key: str) -> ssl.SSLContext:
     return context
 
 
-def endpoint(text: str) -> tuple[str, int]:
+def endpoint(text: str, *, host: str | None = None) -> tuple[str, int]:
     """Read ``HOST:PORT``, with brackets around an IPv6 address.
+
+    Args:
+        text: what is read.
+        host: where it names none; then a port of 0 stands for any free one. None requires both.
 
     Raises:
         ValueError: it is none.
     """
-    host, colon, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
-        raise ValueError(f"{text!r} is not HOST:PORT")
-    return host, int(port)
+    named, colon, port = text.rpartition(":")
+    named = named.removeprefix("[").removesuffix("]")
+    is_port = port.isascii() and port.isdecimal() and len(port) <= PORT_DIGITS
+    least = 1 if host is None else 0
+    if (not named and (host is None or colon)) or not is_port or not least <= int(port) < 1 << 16:
+        raise ValueError(f"{text!r} is not {'HOST:PORT' if host is None else '[HOST:]PORT'}")
+    return named or host or "", int(port)

@@ -144,7 +144,9 @@ class SmscSession:
                 self._needed = length
                 return at
             self._received += 1
-            is_quick = 0 < number <= SEQUENCE_MAX and not self._is_mute
+            if self._centre.on_trace is not None:
+                self._centre.on_trace(self.number, "in", octets[at:end])
+            is_quick = 0 < number <= SEQUENCE_MAX and not (self._is_mute or self._dripping)
             if command == _SUBMIT_SM and is_quick and self._quick_submit(octets, at, end, now):
                 pass
             elif command == _DELIVER_SM_RESP and is_quick and length == HEADER_OCTETS + 1:
@@ -173,7 +175,7 @@ class SmscSession:
     def _quick_submit(self, octets: bytes, at: int, end: int, now: float) -> bool:
         """Take a common submit_sm and answer it; False when the decoder has to look."""
         centre, esme = self._centre, self.esme
-        if not self._may_submit or esme is None or centre.on_trace is not None:
+        if not self._may_submit or esme is None:
             return False
         if not centre.director.is_plain or esme.account.per_s:
             return False
@@ -194,10 +196,14 @@ class SmscSession:
                 esme.pump(now)
         number = octets[at + 12 : at + HEADER_OCTETS]
         length = HEADER_OCTETS + 1 + len(message_id)
-        self._out.append(
-            b"%b\x80\x00\x00\x04\x00\x00\x00\x00%b%b\0"
-            % (length.to_bytes(4, "big"), number, message_id)
+        answer = b"%b\x80\x00\x00\x04\x00\x00\x00\x00%b%b\0" % (
+            length.to_bytes(4, "big"),
+            number,
+            message_id,
         )
+        self._out.append(answer)
+        if centre.on_trace is not None:
+            centre.on_trace(self.number, "out", answer)
         return True
 
     def outgoing(self) -> bytes:
@@ -248,8 +254,6 @@ class SmscSession:
     # Incoming PDUs ------------------------------------------------------------------------------
 
     def _on_octets(self, octets: bytes, now: float) -> None:
-        if self._centre.on_trace is not None:
-            self._centre.on_trace(self, "in", octets)
         if int.from_bytes(octets[4:8], "big") == SUBMIT_MULTI:
             self._on_multi(octets, now)
             return
@@ -456,7 +460,7 @@ class SmscSession:
         if self._is_mute or not octets:
             return
         if self._centre.on_trace is not None:
-            self._centre.on_trace(self, "out", octets)
+            self._centre.on_trace(self.number, "out", octets)
         if self._dripping:
             self._dripping.append(octets)
         else:

@@ -37,7 +37,7 @@ def setting(default: Any, read: Reader, words: str) -> Any:  # noqa: ANN401 - a 
 
 def group(kind: type[Any]) -> Any:  # noqa: ANN401 - a dataclass field of any type
     """Declare a field that is a settings class itself, a table in TOML."""
-    return dataclasses.field(default_factory=kind)
+    return dataclasses.field(default_factory=kind, metadata={"words": "a table"})
 
 
 def read_table(base: T, table: Mapping[str, Any], *, where: str = "") -> T:
@@ -221,3 +221,17 @@ def table_of(read_key: Reader, read_value: Reader) -> Reader:
         return {read_key(key): read_value(one) for key, one in value.items()}
 
     return read
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - a settings value, or one of its fields
+    """Give a settings value as JSON can hold it, such that `read_table` reads it back."""
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, bool | int | float | str):
+        return value
+    fields = dataclasses.fields(value)
+    if any(one.metadata for one in fields):
+        return {one.name: plain(getattr(value, one.name)) for one in fields}
+    return str(value)

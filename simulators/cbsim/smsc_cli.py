@@ -2,31 +2,29 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cbgateway.codec import smpp
-from cbsim.centre import MessageCentre, Session, Setup
 from cbsim.clock import SimulatedClock
-from cbsim.config import VERSIONS, Centre, Configuration, configure
+from cbsim.config import Centre, Configuration, configure
+from cbsim.expect import load_expectations
 from cbsim.faults import FAULTS
 from cbsim.handset import Handset
-from cbsim.network import PHONES_MAX, Network, load_phones, make_phones
+from cbsim.network import PHONES_MAX, load_phones, make_phones
 from cbsim.reporters import JsonReporter, ScreenReporter, console
 from cbsim.scenario import Scenario
 from cbsim.seals import load_published_keys
-from cbsim.server import Listen, endpoint, make_tls, serve
 from cbsim.settings import dotted, listing
-from cbsim.smsc import VendorTlvs
+from cbsim.simulator import Looking, Simulator
 
 REGIONS = tuple(
     f"KR-{number}"
     for number in (11, 26, 27, 28, 29, 30, 31, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50)
 )
+EXIT_EXPECTATION = 1
 EXIT_USAGE = 2
 EXIT_UNAVAILABLE = 69  # as in sysexits.h: the address cannot be listened on
 
@@ -41,12 +39,16 @@ EXAMPLES = """\
 
 [cyan]cbsim smsc --config lab.toml --json --trace[/cyan]
 
+[cyan]cbsim smsc --web 8775[/cyan]
+
+[cyan]cbsim smsc --expect wanted.toml --events run.jsonl --pcap run.pcap[/cyan]
+
 [cyan]cbsim smsc --list-faults[/cyan]
 
 [cyan]cbsim smsc --port 2776 --carrier skt --phones 500 --old-every 10[/cyan]
 
-[bold]Exit codes[/bold]: 0 stopped when asked, 1 nobody reads its output, 2 wrong settings,
-69 address in use
+[bold]Exit codes[/bold]: 0 stopped when asked and as expected, 1 not as expected,
+2 wrong settings, 69 address in use
 """
 
 
@@ -164,6 +166,19 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
     trace: Annotated[
         bool, typer.Option("--trace", help="Tell every PDU, with its octets.")
     ] = False,
+    web: Annotated[
+        str | None,
+        typer.Option(metavar="[HOST:]PORT", help="Serve a page and the control by HTTP."),
+    ] = None,
+    expect: Annotated[
+        Path | None, typer.Option(help="TOML file with what has to come; decides the exit code.")
+    ] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="Write events and PDUs to this file as JSON lines.")
+    ] = None,
+    pcap: Annotated[
+        Path | None, typer.Option(help="Write PDUs to this file as a packet capture.")
+    ] = None,
     phones: Annotated[int, typer.Option(help="Phones to make.", min=0, max=PHONES_MAX)] = 17,
     phones_file: Annotated[
         Path | None, typer.Option(help="CSV number,region,language,kind instead.")
@@ -216,6 +231,7 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
         "tls_key": tls_key and str(tls_key),
         "outbind": outbind,
         "seed": seed,
+        "web": web,
         "fast": fast or None,
         "answers.delay": response_delay,
         "states.enroute": enroute,
@@ -223,6 +239,12 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
         "incoming.per_s": incoming_per_s,
     }
     with _Usage():
+        looking = Looking(
+            events_to=events,
+            pcap_to=pcap,
+            expectations=None if expect is None else load_expectations(expect),
+            traces=trace,
+        )
         tables = [*map(dotted, assignments or ()), _table(flags)]
         accounts = _accounts(account or (), system_id, password_file)
         tables += [{"accounts": accounts}] if accounts else []
@@ -243,7 +265,7 @@ def smsc(  # noqa: PLR0913 - each is an option of the command
         )
         areas = dict(_area(one) for one in area or ())
     clock = SimulatedClock(start=start, speed=speed)
-    _run(configuration, handsets, areas, clock, as_json=as_json, trace=trace)
+    _run(configuration, handsets, areas, clock, as_json=as_json, looking=looking)
 
 
 class _Usage:
@@ -297,57 +319,30 @@ def _run(
     clock: SimulatedClock,
     *,
     as_json: bool,
-    trace: bool,
+    looking: Looking,
 ) -> None:
-    """Build the centre and serve it."""
+    """Build the simulator, serve it, and say how it went."""
     fixed = configuration.centre
     reporter = JsonReporter(fixed.name) if as_json else ScreenReporter(fixed.name)
     with _Usage():
-        listen = Listen(
-            host=fixed.host,
-            port=fixed.port,
-            tls=make_tls(fixed.tls_cert, fixed.tls_key) if fixed.tls_cert else None,
-            outbind_to=tuple(endpoint(one) for one in fixed.outbind),
+        simulator = Simulator(
+            configuration,
+            handsets,
+            areas=areas,
+            clock=clock,
+            on_event=reporter.event,
+            on_shown=reporter.shown,
+            looking=looking,
         )
-    network = Network(handsets, reporter.shown)
-    centre = MessageCentre(
-        fixed.name,
-        network,
-        accounts=fixed.accounts,
-        areas=areas,
-        vendor_tlvs=VendorTlvs(),
-        now_s=clock.now_s,
-        setup=Setup(
-            scenario=configuration.scenario,
-            version=VERSIONS[fixed.version],
-            lists=fixed.lists,
-            is_fast=fixed.fast,
-        ),
-        on_event=reporter.event,
-    )
-    if trace:
-        centre.on_trace = _tracer(reporter.event)
     try:
-        asyncio.run(serve(centre, clock, listen=listen, on_event=reporter.event))
+        asyncio.run(simulator.serve())
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        typer.echo(f"cbsim: {fixed.host}:{fixed.port}: {reason}", err=True)
+        where = error.filename or f"{fixed.host}:{fixed.port}"
+        typer.echo(f"cbsim: {where}: {reason}", err=True)
         raise typer.Exit(EXIT_UNAVAILABLE) from error
-    reporter.end(network)
-
-
-def _tracer(tell: Callable[[dict[str, Any]], None]) -> Callable[[Session, str, bytes], None]:
-    """Give what tells a PDU: its command, status, number and octets."""
-
-    def on_pdu(session: Session, direction: str, octets: bytes) -> None:
-        facts: dict[str, Any] = {"event": "pdu", "session": session.facts()["session"]}
-        facts["direction"] = direction
-        if len(octets) >= 16:  # noqa: PLR2004 - a header; a fault may have cut it
-            command = int.from_bytes(octets[4:8], "big")
-            body = smpp.BODIES.get(command)
-            facts["pdu"] = f"{command:#010x}" if body is None else body.COMMAND_ID.name.lower()
-            facts["status"] = smpp.status_name(int.from_bytes(octets[8:12], "big"))
-            facts["sequence_number"] = int.from_bytes(octets[12:16], "big")
-        tell(facts | {"octets": octets.hex()})
-
-    return on_pdu
+    reporter.end(simulator.centre.network)
+    verdicts = simulator.verdicts()
+    reporter.verdicts(verdicts)
+    if not all(verdict.holds for verdict in verdicts):
+        raise typer.Exit(EXIT_EXPECTATION)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.delivery import Event, Recipient
 from cbgateway.domain.errors import (
+    InputError,
     ModeMismatchError,
     StoreError,
     WorkflowError,
@@ -204,10 +206,10 @@ def test_memory_cannot_be_durable() -> None:
 
 def test_recipient_moves_with_the_newest_list(store: SqliteStore) -> None:
     """A number belongs to one region of a carrier; the last import wins."""
-    with store.transaction() as tx:
-        assert tx.put_recipients("kt", [Recipient("821", "KR-26", "ko")]) == 1
-        tx.put_recipients("kt", [Recipient("821", "KR-11", "en"), Recipient("822", "KR-11", "ko")])
-        tx.put_recipients("skt", [Recipient("821", "KR-26", "ko")])
+    assert store.put_recipients("kt", [(2, Recipient("821", "KR-26", "ko"))]) == 1
+    moved = [(2, Recipient("821", "KR-11", "en")), (3, Recipient("822", "KR-11", "ko"))]
+    assert store.put_recipients("kt", moved) == 2
+    store.put_recipients("skt", [(2, Recipient("821", "KR-26", "ko"))])
 
     with store.read() as tx:
         assert tuple(tx.recipients("kt", ["KR-26"])) == ()
@@ -216,6 +218,41 @@ def test_recipient_moves_with_the_newest_list(store: SqliteStore) -> None:
             Recipient("822", "KR-11", "ko"),
         )
         assert tx.count_recipients() == {("kt", "KR-11"): 2, ("skt", "KR-26"): 1}
+
+
+def test_number_that_stands_twice_in_a_list_refuses_all_of_it(store: SqliteStore) -> None:
+    """The lines are named, the list before stays as it was, and a sound one is taken after."""
+    store.put_recipients("kt", [(2, Recipient("821", "KR-26", "ko"))])
+    numbers = ["822", "821", "822", "823", "822"]
+    lines = [(at, Recipient(one, "KR-11", "ko")) for at, one in enumerate(numbers, start=2)]
+
+    with pytest.raises(InputError) as refused:
+        store.put_recipients("kt", lines)
+
+    expected = tuple(f"line {line}: number 822 stands there twice" for line in (4, 6))
+    assert expected == refused.value.problems
+    with store.read() as tx:
+        assert tx.count_recipients() == {("kt", "KR-26"): 1}
+    assert store.put_recipients("kt", lines[:2]) == 2
+
+
+def test_list_that_turns_out_wrong_at_its_end_leaves_nothing(store: SqliteStore) -> None:
+    """All lines or none, and no other writer waits while they are read."""
+
+    def lines() -> Iterator[tuple[int, Recipient]]:
+        yield 2, Recipient("821", "KR-26", "ko")
+        with closing(SqliteStore.open(store.path)) as other, other.transaction() as tx:
+            tx.bump("authority")
+        message = "line 3: no number"
+        raise InputError(message)
+
+    with pytest.raises(InputError, match="line 3"):
+        store.put_recipients("kt", lines())
+
+    with store.read() as tx:
+        assert tx.count_recipients() == {}
+        assert tx.count("authority") == 1
+        assert tx.count("recipients") == 0
 
 
 def due(tx: Any, at: datetime, *, peer: str = "kt", limit: int = 10) -> list[str]:

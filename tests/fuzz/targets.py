@@ -5,6 +5,7 @@ are written, texts are read.
 """
 
 from collections.abc import Iterator, Mapping
+from io import BytesIO
 from typing import Any
 
 from cryptography import x509
@@ -15,6 +16,7 @@ from cbgateway.carriers.smpp.batch import Settled
 from cbgateway.carriers.smpp.session import Credentials, SmppSession, State
 from cbgateway.codec import cbs, dcs, gsm7, smpp, smpp_text, ucs2
 from cbgateway.codec.smpp_bulk import AnswerFramer, SubmitAnswers, SubmitTemplate
+from cbgateway.codec.smpp_receipt import Receipts, read_receipt
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import (
     AuditError,
@@ -25,7 +27,7 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.interfaces.cap.document import CapAlert
 from cbgateway.interfaces.cap.incoming import CapSender, check_is_ours, open_cap, request_of
-from cbgateway.interfaces.recipients import parse_recipients
+from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.service.audit import read_witness
 from cbgateway.service.deployment import Deployment
@@ -113,6 +115,8 @@ def _answers(octets: bytes) -> None:
     for item in (item for piece in pieces for item in bulk.receive(piece)):
         if isinstance(item, SubmitAnswers):
             found += [item.pdu(index) for index in range(len(item.numbers))]
+        elif isinstance(item, Receipts):
+            found += zip(item.numbers, item.receipts, strict=True)
         else:
             found.append(_told(item))
     if expected != found or ordinary.is_incomplete != bulk.is_incomplete:
@@ -123,7 +127,8 @@ def _answers(octets: bytes) -> None:
 def _told(item: smpp.Pdu | smpp.Unparsed) -> object:
     """Give a framer's item as something that can be compared."""
     if isinstance(item, smpp.Pdu):
-        return item
+        receipt = read_receipt(item)
+        return item if receipt is None else (item.sequence_number, receipt)
     return item.header, str(item.error), smpp.encode(item.refusal())
 
 
@@ -352,7 +357,7 @@ def _asks(alert: CapAlert) -> None:
 
 
 def _recipients(octets: bytes) -> object:
-    return parse_recipients(octets, regions=REGIONS, languages=LANGUAGES)
+    return list(read_recipients(BytesIO(octets), regions=REGIONS, languages=LANGUAGES))
 
 
 def _witness(octets: bytes) -> object:

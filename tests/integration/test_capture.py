@@ -120,12 +120,14 @@ def test_others_read_the_demo(
                 check=True,
                 timeout=60,
             )
-            read += map(json.loads, done.stdout.splitlines())
+            read += [json.loads(line) | {"centre": offset} for line in done.stdout.splitlines()]
     broadcasts = [pdu for pdu in read if pdu["command"] == "broadcast_sm"]
     parts = [pdu for pdu in read if pdu["command"] == "submit_sm"]
     seen = {pdu["message_payload"]["message"] for pdu in broadcasts if pdu["data_coding"] != 4}
 
-    assert len(broadcasts) == 2 * (4 + 4 + 2)
+    # A slow machine may leave one unanswered, which is then sent again, the same octets.
+    same = [json.dumps(pdu | {"sequence_number": 0}, sort_keys=True) for pdu in broadcasts]
+    assert len(set(same)) == 2 * (4 + 4 + 2)
     assert {pdu["broadcast_rep_num"] for pdu in broadcasts} <= set(range(1, 65536))
     assert texts <= seen
     assert len(parts) > 20 * 10

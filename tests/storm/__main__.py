@@ -56,6 +56,7 @@ def run_seed(seed: int) -> dict[str, Any]:
         "faults": dict(world.weather.counts) if hasattr(world, "weather") else {},
         "twice": sum(count == 2 for count in copies.values()),
         "messages": sum(copies.values()),
+        "receipts": getattr(world, "receipts", 0),
         "refusals": getattr(world, "refusals", []),
     }
 
@@ -97,6 +98,7 @@ def main() -> int:
         "bulletins": sum(one["bulletins"] for one in results),
         "messages": sum(one["messages"] for one in results),
         "twice": sum(one["twice"] for one in results),
+        "receipts": sum(one["receipts"] for one in results),
         "crashes": sum(one["crashes"] for one in results),
         "faults": dict(faults),
         "seconds": round(time.monotonic() - began, 1),

@@ -5,10 +5,20 @@ import random
 from typing import Any
 
 from cbgateway.codec import smpp
+from cbsim.centre import Setup
 from cbsim.handset import Handset
 from cbsim.network import Network, OnAir
+from cbsim.scenario import Scenario
+from cbsim.settings import read_table
 from cbsim.smsc import Account, MessageCentre, SmscSession, VendorTlvs
 from tests.storm.loop import Weather
+
+TURN_S = 0.7
+"""How often a centre looks whether receipts are due."""
+
+
+SCENARIO = {"receipts": {"delay": "uniform:0.3,20", "loss": "5%"}, "answers": {"id_format": "hex"}}
+"""Receipts come before the answer to their message is committed, or long after, or never."""
 
 
 class RecordingNetwork(Network):
@@ -42,6 +52,7 @@ class Centre:
         self, code: str, phones: list[Handset], areas: dict[str, str], clock: Any, password: str
     ) -> None:
         self.code = code
+        self.clock = clock
         self.network = RecordingNetwork(phones, clock)
         self.centre = MessageCentre(
             code,
@@ -50,6 +61,7 @@ class Centre:
             areas=areas,
             vendor_tlvs=VendorTlvs(),
             now_s=lambda: clock.now().timestamp(),
+            setup=Setup(scenario=read_table(Scenario(), SCENARIO)),
         )
         self.is_hung = False
 
@@ -70,8 +82,26 @@ class CentreProtocol(asyncio.Protocol):
         self._transport: Any = None
 
     def connection_made(self, transport: Any) -> None:
-        """Remember where answers go."""
+        """Remember where answers go, and let time pass at the centre."""
         self._transport = transport
+        asyncio.get_running_loop().call_later(TURN_S, self._turn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Learn that the gateway is gone."""
+        self._session.lost(self._now_s())
+
+    def _now_s(self) -> float:
+        return float(self._centre.clock.now().timestamp())
+
+    def _turn(self) -> None:
+        """Send the receipts that are due, or lose them."""
+        if self._session.is_closed or self._transport.is_closing():
+            return
+        self._centre.centre.tick(self._now_s())
+        octets = self._session.outgoing()
+        if octets and not self._weather.happens("lost receipts", 0.1):
+            self._transport.write(octets)
+        asyncio.get_running_loop().call_later(TURN_S, self._turn)
 
     def data_received(self, data: bytes) -> None:
         """Carry out what came, and answer it, unless the weather is bad."""

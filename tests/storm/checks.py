@@ -1,10 +1,12 @@
 """What has to be true after every storm: the guarantees, over what really reached the phones."""
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 from cbgateway.codec import cbs
 from cbgateway.domain.bulletin import BulletinState
+from cbgateway.domain.incoming import MessageState, message_states
 from cbgateway.domain.lifecycle import BULLETIN_TRANSITIONS, DELIVERY_TRANSITIONS, DeliveryState
 from cbgateway.domain.orders import Submit, decode_order
 from cbgateway.domain.outcomes import Outcome
@@ -14,6 +16,8 @@ COPIES_MAX = 2
 REVOKED_WITHIN_S = 5.0
 STOPPED_WITHIN_S = 3.0
 ANSWERED_WITHIN_S = 10.0
+LAST_REPETITION = timedelta(seconds=120)
+"""A broadcast is off the air after its last transmission, up to a period before it expires."""
 
 
 def problems(world: World) -> list[str]:
@@ -85,6 +89,8 @@ def _copies(world: World, deliveries: Any) -> list[str]:
         if count > COPIES_MAX:
             found.append(f"copies: {number} got {text!r} {count} times")
     world.copies = copies  # type: ignore[attr-defined]
+    told = (row.receipts.states for row in deliveries if row.receipts is not None)
+    world.receipts = sum(len(states) - states.count(0) for states in told)  # type: ignore[attr-defined]
     texts = {entry["id"]: entry["text"] for entry in world.bulletins}
     for row in deliveries:
         if row.recipients:
@@ -103,6 +109,11 @@ def _recipients(row: Any) -> tuple[str, ...]:
 def _outcomes(row: Any, copies: dict[str, int]) -> list[str]:
     """What is said of each recipient is true."""
     found = []
+    if row.receipts is not None:
+        world_states = message_states(row.receipts.states, row.receipts.parts)
+        for number, octet, state in zip(copies, row.outcomes, world_states, strict=False):
+            if state == MessageState.DELIVERED and octet != Outcome.ACCEPTED:
+                found.append(f"receipts: {number} has {row.bulletin_id}, and stands as {octet}")
     for (number, count), octet in zip(copies.items(), row.outcomes, strict=False):
         if octet == Outcome.ACCEPTED and not count:
             found.append(f"lost: {number} is said to have {row.bulletin_id}, and has not")
@@ -154,7 +165,7 @@ def _missing(code: str, on_air: Any, deliveries: Any, newest: Any, now: Any) -> 
     return [
         f"on air: {code} lacks {record.bulletin.bulletin_id} in {area}"
         for record in newest.values()
-        if record.bulletin.texts and record.bulletin.expires > now
+        if record.bulletin.texts and record.bulletin.expires > now + LAST_REPETITION
         for area in record.bulletin.regions
         if (record.bulletin.bulletin_id, area) in said_yes
         and (record.bulletin.texts["ko"], area) not in on_air

@@ -74,6 +74,13 @@ class Weather:
         return data[: self._rng.randrange(len(data) + 1)]
 
 
+class _Socket:
+    """Takes options, and does nothing with them."""
+
+    def setsockopt(self, *_: Any) -> None:
+        """Take one."""
+
+
 class VirtualTransport(asyncio.Transport):
     """One end of a connection."""
 
@@ -89,8 +96,8 @@ class VirtualTransport(asyncio.Transport):
         self.is_lost = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Know nothing about the connection."""
-        return default
+        """Know nothing about the connection, save that its socket has options."""
+        return _Socket() if name == "socket" else default
 
     def is_closing(self) -> bool:
         """Tell whether its end has begun."""

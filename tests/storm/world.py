@@ -20,6 +20,7 @@ from cbgateway.domain.people import Permission
 from cbgateway.history import History
 from cbgateway.keyring import Keyring
 from cbgateway.service.dispatcher import Dispatcher
+from cbgateway.service.inbox import Inbox
 from cbgateway.settings import load_settings
 from cbgateway.signing.keys import SigningKey
 from cbgateway.storage.marks import Marks
@@ -177,6 +178,7 @@ class World:
         gateway = self.open_gateway()
         gateway.store.world = self
         assert self.loop is not None
+        inbox = Inbox(gateway.store, gateway.deployment, self.clock)
         links = {
             code: make_link(
                 gateway.deployment.carriers[code],
@@ -185,11 +187,17 @@ class World:
                 system_id="cbgateway",
                 password=(self.home / "secrets" / f"{code}.password").read_text().strip(),
                 random=self.rng.random,
+                inbox=inbox,
             )
             for code, port in PORTS.items()
         }
         dispatcher = Dispatcher(
-            gateway.store, gateway.deployment, links, clock=self.clock, random=self.rng.random
+            gateway.store,
+            gateway.deployment,
+            links,
+            clock=self.clock,
+            random=self.rng.random,
+            inbox=inbox,
         )
         task = self.loop.create_task(dispatcher.run(asyncio.Event()))
         self.process = Process(gateway, task, links)
@@ -234,7 +242,7 @@ class World:
 
     def run(self) -> None:
         """Run the seed: storm, then calm, in which everything has to come to an end."""
-        weather = Weather(self.rng, roughness=self.rng.choice([0.0, 0.3, 1.0, 2.0]))
+        weather = Weather(self.rng, roughness=self.roughness())
         self.loop = loop = VirtualLoop(weather)
         self.weather = weather
         self.clock.loop = loop
@@ -253,6 +261,10 @@ class World:
                 with suppress(Exception):
                     gateway.store.close()
                     gateway.marks.close()
+
+    def roughness(self) -> float:
+        """Choose how bad the weather is."""
+        return self.rng.choice([0.0, 0.3, 1.0, 2.0])
 
     def _make_centres(self, loop: VirtualLoop) -> None:
         deployment = self.template.gateway.deployment

@@ -548,7 +548,8 @@ def test_peers_that_are_near_override_their_profile(office: Any) -> None:
     """Reconnecting and pacing as the settings say; the shortest delay is never the longer one."""
     path = office.gateway.home / FILE_NAME
     text = path.read_text("utf-8")
-    extra = "reconnect_delay_max_s = 0.01\nmessages_per_s = 7\n"
+    extra = "reconnect_delay_max_s = 0.01\nmessages_per_s = 7\nwindow_requests_max = 9\n"
+    extra += 'more_binds = ["transceiver", "receiver"]\n'
     path.write_text(text.replace("port = 2775\n", f"port = 2775\n{extra}"), "utf-8")
 
     with Gateway.open(office.gateway.home) as gateway:
@@ -557,6 +558,8 @@ def test_peers_that_are_near_override_their_profile(office: Any) -> None:
         again = make_deployment(gateway.settings, shipped)
     assert (kt.smpp.reconnect_delay_min_s, kt.smpp.reconnect_delay_max_s) == (0.01, 0.01)
     assert kt.pacing.messages_per_s == 7
+    assert kt.smpp.window_requests_max == 9
+    assert kt.smpp.more_binds == ("transceiver", "receiver")
     assert skt == shipped.carriers["skt"]
     assert again.carriers["kt"] == kt
     with pytest.raises(UnknownNameError, match="country"):

@@ -31,6 +31,7 @@ class Settled:
         refusals: why, by message, where a refusal decided.
         accepted: parts that the centre took, or refused for reasons of their own.
         throttled: parts that it had no room for.
+        ids: what the centre calls each part, empty where it took none; None when nobody asked.
     """
 
     token: Any
@@ -38,6 +39,7 @@ class Settled:
     refusals: dict[int, int]
     accepted: int
     throttled: int
+    ids: list[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,18 @@ class Late:
 class Batch:
     """One range."""
 
-    __slots__ = ("_open", "_refusals", "_statuses", "due", "first", "parts", "token")
+    __slots__ = ("_ids", "_open", "_refusals", "_statuses", "due", "first", "parts", "token")
 
-    def __init__(self, first: int, messages: int, parts: int, *, token: object, due: float) -> None:
+    def __init__(
+        self,
+        first: int,
+        messages: int,
+        parts: int,
+        *,
+        token: object,
+        due: float,
+        with_ids: bool = False,
+    ) -> None:
         """Begin to wait.
 
         Args:
@@ -69,6 +80,7 @@ class Batch:
             parts: PDUs of each.
             token: goes into the event.
             due: when nothing more is waited for.
+            with_ids: whether to remember what the centre calls them, for its receipts.
         """
         self.first = first
         self.parts = parts
@@ -77,6 +89,12 @@ class Batch:
         self._statuses = bytearray([_WAITING]) * (messages * parts)
         self._refusals: dict[int, int] = {}
         self._open = len(self._statuses)
+        self._ids: list[bytes] | None = [b""] * self._open if with_ids else None
+
+    @property
+    def has_ids(self) -> bool:
+        """Tell whether somebody wants to know what the centre calls the parts."""
+        return self._ids is not None
 
     def __len__(self) -> int:
         """Give how many parts the range has."""
@@ -87,10 +105,13 @@ class Batch:
         """Give how many parts are not answered."""
         return self._open
 
-    def take(self, index: int, statuses: Sequence[int]) -> None:
+    def take(self, index: int, statuses: Sequence[int], ids: Sequence[bytes] = ()) -> None:
         """Note the answers to parts one after another; a second answer to a part says nothing."""
         count = len(statuses)
         end = index + count
+        if self._ids is not None and ids:
+            for at, message_id in enumerate(ids, start=index):
+                self._ids[at] = self._ids[at] or message_id
         if not any(statuses) and self._statuses[index:end].count(_WAITING) == count:
             self._statuses[index:end] = bytes([Outcome.ACCEPTED]) * count
             self._open -= count
@@ -123,7 +144,7 @@ class Batch:
                 octets = octets[:: self.parts]
             else:
                 octets, refusals = self._joined(octets)
-        return Settled(self.token, octets, refusals, counted, throttled)
+        return Settled(self.token, octets, refusals, counted, throttled, self._ids)
 
     def outcome_of(self, message: int) -> Outcome:
         """Say what became of one message."""
@@ -165,10 +186,12 @@ class Batches:
         """Find the range that is over that a sequence number belongs to."""
         return _find(self._over, number)
 
-    def take(self, batch: Batch, index: int, statuses: Sequence[int]) -> list[Settled]:
+    def take(
+        self, batch: Batch, index: int, statuses: Sequence[int], ids: Sequence[bytes] = ()
+    ) -> list[Settled]:
         """Note answers; gives the range's event if they were its last."""
         before = batch.waiting
-        batch.take(index, statuses)
+        batch.take(index, statuses, ids)
         self.waiting -= before - batch.waiting
         return self._end_if_over(batch)
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from typing import assert_never
 
 from loguru import logger
@@ -12,6 +14,7 @@ from cbgateway.carriers.backoff import Backoff
 from cbgateway.carriers.pacing import Pacer
 from cbgateway.carriers.pump import Pump
 from cbgateway.carriers.smpp.batch import Late, Settled
+from cbgateway.carriers.smpp.incoming import incoming
 from cbgateway.carriers.smpp.orders import (
     Request,
     broadcast_report,
@@ -22,6 +25,7 @@ from cbgateway.carriers.smpp.orders import (
 )
 from cbgateway.carriers.smpp.session import (
     Answered,
+    Arrived,
     Bound,
     Closed,
     Congestion,
@@ -44,7 +48,7 @@ from cbgateway.domain.orders import (
     WriteReplace,
 )
 from cbgateway.domain.outcomes import Outcome
-from cbgateway.domain.ports import PeerStatus
+from cbgateway.domain.ports import Inbox, PeerStatus
 from cbgateway.profiles.models import SmppProfile
 
 CONNECT_TIMEOUT_S = 10
@@ -83,6 +87,7 @@ class SmppLink:
         rules: SmppProfile,
         *,
         random: Callable[[], float],
+        inbox: Inbox | None = None,
     ) -> None:
         """Make a link; `run` connects it.
 
@@ -91,7 +96,11 @@ class SmppLink:
             endpoint: where it is.
             rules: the carrier's.
             random: gives numbers from 0 up to 1, for jitter.
+            inbox: takes what the centre sends; without one, the centre is told to keep it.
         """
+        self._inbox = inbox
+        self._arrived: deque[Arrived] = deque()
+        self._has_arrived = asyncio.Event()
         self.peer_id = peer_id
         self._endpoint = endpoint
         self._rules = rules
@@ -116,6 +125,16 @@ class SmppLink:
     def window_max(self) -> int:
         """Recipients that one Submit may have: what the centre takes in a while, within bounds."""
         return self._pacer.window
+
+    @property
+    def may_send(self) -> bool:
+        """Whether requests can be made on a bind of this kind."""
+        return self._rules.bind != "receiver"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the message centre has accepted the bind, and requests are still made."""
+        return self._ready.is_set() and not self._is_draining
 
     async def run(self) -> None:
         """Hold the bind up, reconnecting with backoff, until cancelled."""
@@ -186,7 +205,10 @@ class SmppLink:
         """Connect, and come back when the connection is gone."""
         loop = asyncio.get_running_loop()
         session = SmppSession(
-            self._rules, self._endpoint.credentials, extra_requests_max=URGENT_SLOTS
+            self._rules,
+            self._endpoint.credentials,
+            extra_requests_max=URGENT_SLOTS,
+            takes_incoming=self._inbox is not None,
         )
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, pump = await loop.create_connection(
@@ -197,14 +219,35 @@ class SmppLink:
                 server_hostname=self._endpoint.server_name,
             )
         self._session, self._pump = session, pump
+        self._arrived.clear()
+        taking = asyncio.create_task(self._take_in(session, pump))
         try:
-            await asyncio.shield(pump.closed)
+            await asyncio.wait([pump.closed, taking], return_when=asyncio.FIRST_COMPLETED)
+            if taking.done():
+                taking.result()  # it ends only when the disk has failed
         except asyncio.CancelledError:
             await self._unbind(session, pump)
             raise
         finally:
             self._ready.clear()
             pump.abort()
+            taking.cancel()
+            await asyncio.wait([taking])
+
+    async def _take_in(self, session: SmppSession, pump: Pump) -> None:
+        """Have what has come committed, as much as there is at once, and answer it."""
+        inbox = self._inbox
+        while inbox is not None:
+            await self._has_arrived.wait()
+            self._has_arrived.clear()
+            arrived = list(self._arrived)
+            self._arrived.clear()
+            items = [item for one in arrived for item in map(incoming, one.items)]
+            are_taken = iter(await inbox.take(self.peer_id, items))
+            for one in arrived:
+                session.answer(one, list(islice(are_taken, len(one.items))))
+            pump.flush()
+        await pump.closed
 
     async def _unbind(self, session: SmppSession, pump: Pump) -> None:
         """Say goodbye, but do not wait for ever for the answer."""
@@ -224,18 +267,18 @@ class SmppLink:
                 self._last_problem = ""
                 self._ready.set()
                 self._log.bind(system_id=system_id).info("bound")
-            case Answered(token=token, pdu=pdu):
-                self._answered_at = asyncio.get_running_loop().time()
-                if not token.done():
-                    token.set_result(pdu)
-            case Unanswered(token=token):
-                if not token.done():
-                    token.set_exception(UnansweredError("sent, and no answer came"))
+            case Answered() | Unanswered():
+                if isinstance(event, Answered):
+                    self._answered_at = asyncio.get_running_loop().time()
+                _resolve(event)
             case Settled(token=Slice() as sent):
                 self._on_settled(event, sent)
             case Late(token=Slice() as sent):
                 bulletin = sent.submission.bulletin_id
                 self._log.bind(bulletin=bulletin, outcome=event.outcome.name).debug("answered late")
+            case Arrived():
+                self._arrived.append(event)
+                self._has_arrived.set()
             case Congestion(level=level):
                 self._pacer.congested(level, now=asyncio.get_running_loop().time())
             case Closed(reason=reason):
@@ -316,9 +359,9 @@ class SmppLink:
         """Send to every recipient, as fast as the message centre takes it."""
         template = submit_template(order, self._rules, seal=seal)
         loop = asyncio.get_running_loop()
-        submission = Submission(order, now=loop.time())
+        submission = Submission(order, now=loop.time(), parts=template.parts)
         if template.parts > self._requests_max:
-            await self._submit_by_parts(submission, order, seal)
+            await self._submit_by_parts(submission, order, template, seal=seal)
         while submission.waiting or submission.in_flight:
             wait_s = None
             if submission.waiting:
@@ -370,7 +413,9 @@ class SmppLink:
         self._pacer.sent(len(numbers) * template.parts, now=now)
         pump.flush()
 
-    async def _submit_by_parts(self, submission: Submission, order: Submit, seal: str) -> None:
+    async def _submit_by_parts(
+        self, submission: Submission, order: Submit, template: SubmitTemplate, *, seal: str
+    ) -> None:
         """Send messages whose parts do not fit the window together: each part is waited for."""
         while submission.waiting:
             (index,) = submission.take(1)
@@ -378,27 +423,40 @@ class SmppLink:
                 order, self._rules, recipient=order.recipients[index], seal=seal
             )
             outcome, status = Outcome.ACCEPTED, None
+            ids: list[bytes] = []
             for part, request in enumerate(requests):
-                outcome, status = await self._submit_part(request, is_first=not part)
+                outcome, status, name = await self._submit_part(request, is_first=not part)
+                ids.append(name)
                 if outcome is not Outcome.ACCEPTED:
                     break
-            submission.settle_one(index, outcome, status)
+            submission.settle_one(index, outcome, status, ids if template.wants_receipts else ())
 
     async def _submit_part(
         self, request: Request, *, is_first: bool
-    ) -> tuple[Outcome, smpp.Status | int | None]:
+    ) -> tuple[Outcome, smpp.Status | int | None, bytes]:
         """Send one part; once a part has left, the message may arrive."""
         put_off = Outcome.UNSENT if is_first else Outcome.IN_DOUBT
         try:
             pdu = await self._request(request)
         except NotSentError:
-            return put_off, None
+            return put_off, None, b""
         except UnansweredError:
-            return Outcome.IN_DOUBT, None
-        status = pdu.command_status
-        if status == smpp.Status.ESME_ROK:
-            return Outcome.ACCEPTED, None
-        return (put_off if status in smpp.RETRYABLE else Outcome.REFUSED), status
+            return Outcome.IN_DOUBT, None, b""
+        status, body = pdu.command_status, pdu.body
+        if status == smpp.Status.ESME_ROK and isinstance(body, smpp.SubmitSmResp):
+            return Outcome.ACCEPTED, None, body.message_id.encode("ascii")
+        return (put_off if status in smpp.RETRYABLE else Outcome.REFUSED), status, b""
+
+
+def _resolve(event: Answered | Unanswered) -> None:
+    """Tell whoever made a request what came of it, if somebody still waits."""
+    token: asyncio.Future[smpp.Pdu] = event.token
+    if token.done():
+        return
+    if isinstance(event, Answered):
+        token.set_result(event.pdu)
+    else:
+        token.set_exception(UnansweredError("sent, and no answer came"))
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

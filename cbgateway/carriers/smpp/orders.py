@@ -1,14 +1,20 @@
 """Orders as SMPP requests, and answers as reports (SMPP 5.0 4.4.1, 4.2.1, 4.4.3)."""
 
-import zlib
 from collections.abc import Mapping
 
 from cbgateway.codec import cbs, smpp, smpp_text
 from cbgateway.codec.dcs import Alphabet, parse_dcs
-from cbgateway.codec.smpp_bulk import SubmitTemplate
+from cbgateway.codec.smpp_bulk import RECEIPT_MASK, SubmitTemplate
 from cbgateway.domain.broadcast import Broadcast
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.orders import BroadcastReport, Handle, Stop, Submit, WriteReplace
+from cbgateway.domain.orders import (
+    BroadcastReport,
+    Handle,
+    Stop,
+    Submit,
+    WriteReplace,
+    message_reference,
+)
 from cbgateway.profiles.models import SmppProfile
 
 Request = tuple[smpp.Body, tuple[smpp.Tlv, ...]]
@@ -110,14 +116,19 @@ def submit_requests(
 
     Spec: SMPP 5.0 4.2.1.1, TS 23.040 9.2.3.24.1 (concatenation).
     """
+    reference = message_reference(order.bulletin_id)
     segmented = smpp_text.segment(
         order.text,
         data_coding=None,
         segmentation=_SEGMENTATIONS[rules.sms.segmentation],
-        reference=_reference(order.bulletin_id),
+        reference=reference,
     )
     vendor = rules.vendor_tlvs.seal
-    seal_tlvs = () if vendor is None else (smpp.Tlv(vendor, seal.encode("ascii")),)
+    common: tuple[smpp.Tlv, ...] = ()
+    if rules.sms.registered_delivery & RECEIPT_MASK:  # it comes back with the receipt
+        common = (smpp.Tlv.integer(smpp.TlvTag.USER_MESSAGE_REFERENCE, reference),)
+    if vendor is not None:
+        common += (smpp.Tlv(vendor, seal.encode("ascii")),)
     return [
         (
             smpp.SubmitSm(
@@ -130,7 +141,7 @@ def submit_requests(
                 data_coding=segmented.data_coding,
                 short_message=part.short_message,
             ),
-            part.tlvs + seal_tlvs,
+            part.tlvs + common,
         )
         for part in segmented.parts
     ]
@@ -194,9 +205,3 @@ def _vendor_tlvs(broadcast: Broadcast, rules: SmppProfile, seal: str) -> list[sm
 
 def _source(rules: SmppProfile) -> smpp.Address:
     return smpp.Address(rules.source.ton, rules.source.npi, rules.source.address)
-
-
-def _reference(bulletin_id: str) -> int:
-    """Give the concatenation reference: two bulletins in a row never share one, a re-send does."""
-    incident, _, number = bulletin_id.rpartition("/")
-    return (zlib.crc32(incident.encode()) + int(number)) & 0xFFFF

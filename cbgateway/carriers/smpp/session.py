@@ -17,10 +17,14 @@ from cbgateway.carriers.smpp.batch import Batch, Batches
 from cbgateway.carriers.window import Window
 from cbgateway.codec import smpp
 from cbgateway.codec.smpp_bulk import AnswerFramer, SubmitAnswers, SubmitTemplate
+from cbgateway.codec.smpp_receipt import Receipts, read_receipt, write_answers
+from cbgateway.domain.incoming import Receipt
 from cbgateway.profiles.models import SmppProfile
 
 PDU_TIMEOUT_S = 10.0
 """A PDU has to end so long after its beginning: a length that lies, or a drip, holds up no more."""
+ARRIVED_MAX = 5_000
+"""Receipts and messages that wait for their answers; the centre is told to wait with more."""
 STRAY_ANSWERS_MAX = 3
 """Answers to nothing before the session ends."""
 
@@ -89,6 +93,21 @@ class Congestion:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """Receipts and messages have come, and wait for `SmppSession.answer`.
+
+    Attributes:
+        numbers: their sequence numbers.
+        items: a receipt each, or the PDU of a message.
+        is_data: True for data_sm, which has an answer of its own kind.
+    """
+
+    numbers: list[int]
+    items: Sequence[Receipt | smpp.Pdu]
+    is_data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The session has ended; no further event follows."""
 
@@ -109,7 +128,12 @@ class SmppSession:
     """One bind to one message centre. Implements `carriers.base.Session`."""
 
     def __init__(
-        self, rules: SmppProfile, credentials: Credentials, *, extra_requests_max: int = 0
+        self,
+        rules: SmppProfile,
+        credentials: Credentials,
+        *,
+        extra_requests_max: int = 0,
+        takes_incoming: bool = False,
     ) -> None:
         """Make a session that binds on its first tick.
 
@@ -117,6 +141,7 @@ class SmppSession:
             rules: the carrier's.
             credentials: ours.
             extra_requests_max: room in the window beyond what the carrier's profile says.
+            takes_incoming: whether somebody answers `Arrived` events; else all are put off.
         """
         self.state = State.BINDING
         self._rules = rules
@@ -134,6 +159,8 @@ class SmppSession:
         self._heard_at = 0.0
         self._pdu_due: float | None = None
         self._stray_answers = 0
+        self._takes_incoming = takes_incoming
+        self._arrived = 0
 
     def may_request(self) -> bool:
         """Tell whether a request can be made now."""
@@ -187,8 +214,30 @@ class SmppSession:
         octets = template.join(destinations, first)
         self._sequence_number = first + count - 1
         due = now + self._rules.response_timeout_s
-        self._batches.add(Batch(first, len(destinations), template.parts, token=token, due=due))
+        self._batches.add(
+            Batch(
+                first,
+                len(destinations),
+                template.parts,
+                token=token,
+                due=due,
+                with_ids=self._takes_incoming and template.wants_receipts,
+            )
+        )
         self._out.append(octets)
+
+    def answer(self, arrived: Arrived, are_taken: Sequence[bool]) -> None:
+        """Answer what has arrived: taken, or to be sent again later."""
+        self._arrived -= len(arrived.numbers)
+        if self.state is State.CLOSED:
+            return
+        if all(are_taken) and not arrived.is_data:
+            self._out.append(write_answers(arrived.numbers))
+            return
+        body = smpp.DataSmResp() if arrived.is_data else smpp.DeliverSmResp()
+        for number, is_taken in zip(arrived.numbers, are_taken, strict=True):
+            status = smpp.Status.ESME_ROK if is_taken else smpp.Status.ESME_RX_T_APPN
+            self._out.append(smpp.encode(smpp.Pdu(body, number, status)))
 
     def unbind(self, *, now: float) -> None:
         """Ask for the end of the session; what is in flight is still waited for."""
@@ -213,6 +262,8 @@ class SmppSession:
                 break
             if isinstance(item, SubmitAnswers):
                 events += self._on_answers(item)
+            elif isinstance(item, Receipts):
+                events += self._on_arrived(Arrived(item.numbers, item.receipts))
             elif isinstance(item, smpp.Unparsed):
                 events += self._on_unparsed(item)
             else:
@@ -289,17 +340,25 @@ class SmppSession:
             case smpp.Unbind():
                 self._answer(smpp.UnbindResp(), pdu)
                 return self._close("the message centre unbound")
-            case smpp.DeliverSm():
-                # We ask for no receipts and take no messages on this bind.
-                self._answer(smpp.DeliverSmResp(), pdu, smpp.Status.ESME_RX_T_APPN)
-            case smpp.DataSm():
-                self._answer(smpp.DataSmResp(), pdu, smpp.Status.ESME_RX_T_APPN)
+            case smpp.DeliverSm() | smpp.DataSm() as body:
+                item = read_receipt(pdu) or pdu
+                is_data = isinstance(body, smpp.DataSm)
+                return self._on_arrived(Arrived([pdu.sequence_number], [item], is_data))
             case smpp.AlertNotification():
                 pass  # it has no answer
             case body if smpp.is_response(body):
                 return self._on_response(pdu, now=now)
             case _:
                 self._answer(smpp.GenericNack(), pdu, smpp.Status.ESME_RINVCMDID)
+        return []
+
+    def _on_arrived(self, arrived: Arrived) -> list[object]:
+        """Hand on what has come, or put it off while too much waits for its answer."""
+        self._arrived += len(arrived.numbers)
+        is_bound = self.state in {State.BOUND, State.UNBINDING}
+        if self._takes_incoming and is_bound and self._arrived <= ARRIVED_MAX:
+            return [arrived]
+        self.answer(arrived, [False] * len(arrived.numbers))
         return []
 
     def _on_response(self, pdu: smpp.Pdu, *, now: float) -> list[object]:
@@ -318,7 +377,8 @@ class SmppSession:
             return [Answered(token, pdu)]
         batch = self._batches.find(number)
         if batch is not None:
-            return [*self._batches.take(batch, number - batch.first, [status])]
+            ids = [pdu.body.message_id.encode()] if isinstance(pdu.body, smpp.SubmitSmResp) else []
+            return [*self._batches.take(batch, number - batch.first, [status], ids)]
         batch = self._batches.find_over(number)
         if batch is not None:
             return [*self._batches.late(batch, number, status)]
@@ -345,7 +405,8 @@ class SmppSession:
             end = min(len(numbers), at + limit - number)
             if not is_in_order:
                 end = _run_end(numbers, at, end)
-            events += self._batches.take(batch, number - batch.first, statuses[at:end])
+            ids = answers.ids(at, end) if batch.has_ids else ()
+            events += self._batches.take(batch, number - batch.first, statuses[at:end], ids)
             at = end
         return events
 

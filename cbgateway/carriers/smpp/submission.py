@@ -42,7 +42,7 @@ class Submission:
         has_sent: whether anything has left.
     """
 
-    def __init__(self, order: Submit, *, now: float) -> None:
+    def __init__(self, order: Submit, *, now: float, parts: int = 1) -> None:
         """Begin with nobody sent to."""
         self.bulletin_id = order.bulletin_id
         self.recipients = order.recipients
@@ -50,6 +50,8 @@ class Submission:
         self.has_sent = False
         self._outcomes = bytearray([Outcome.UNSENT]) * len(self.recipients)
         self._refusals: dict[int, int] = {}
+        self._parts = parts
+        self._ids: list[bytes] = []
         self._next = 0
         self._again: deque[int] = deque()
         self._is_stopped = False
@@ -91,6 +93,8 @@ class Submission:
             for index, octet in zip(indexes, outcomes, strict=True):
                 self._outcomes[index] = octet
                 self._refusals.pop(index, None)
+        if settled.ids:
+            self._name(indexes, settled.ids)
         for at, status in settled.refusals.items():
             self._refusals[indexes[at]] = status
             if outcomes[at] == Outcome.UNSENT:
@@ -100,8 +104,12 @@ class Submission:
         if now >= self._patient_until:
             self.stop()
 
-    def settle_one(self, index: int, outcome: Outcome, status: int | None) -> None:
+    def settle_one(
+        self, index: int, outcome: Outcome, status: int | None, ids: Sequence[bytes] = ()
+    ) -> None:
         """Note what came of one message that was sent part by part."""
+        if ids:
+            self._name([index], [*ids, *[b""] * (self._parts - len(ids))])
         self.in_flight -= 1
         self._outcomes[index] = outcome
         if status is not None:
@@ -113,4 +121,15 @@ class Submission:
         """Say what became of every recipient."""
         causes = Counter(self._refusals.values())
         named: Mapping[str, int] = {status_name(status): n for status, n in causes.items()}
-        return SubmitReport(bytes(self._outcomes), named)
+        return SubmitReport(bytes(self._outcomes), named, self._parts, self._ids)
+
+    def _name(self, indexes: Sequence[int], ids: Sequence[bytes]) -> None:
+        """Remember what the centre calls the parts of some messages."""
+        parts = self._parts
+        if not self._ids:
+            self._ids = [b""] * (parts * len(self.recipients))
+        if isinstance(indexes, range):
+            self._ids[indexes.start * parts : indexes.stop * parts] = ids
+            return
+        for at, index in enumerate(indexes):
+            self._ids[index * parts : (index + 1) * parts] = ids[at * parts : (at + 1) * parts]

@@ -19,7 +19,7 @@ from cbgateway.carriers.smpp.session import (
     Unanswered,
 )
 from cbgateway.codec import smpp
-from cbgateway.codec.smpp_bulk import SubmitTemplate
+from cbgateway.codec.smpp_bulk import SubmitTemplate, read_answers
 from cbgateway.domain.errors import EncodeError
 from cbgateway.domain.outcomes import Outcome
 
@@ -91,6 +91,18 @@ def test_range_is_settled_once() -> None:
         "t", bytes([YES, REFUSED, NO, YES]), {1: BAD_NUMBER, 2: THROTTLED}, accepted=3, throttled=1
     )
     assert one.in_flight == 0
+
+
+def test_second_answer_among_others_says_nothing() -> None:
+    """What was refused first stays refused, though a run of answers names it again."""
+    one = bound()
+    numbers = send(one, 3)
+    assert one.receive(accepted(numbers[0], BAD_NUMBER), now=0.1) == []
+
+    (settled,) = one.receive(b"".join(accepted(number) for number in numbers), now=0.1)
+
+    assert settled.outcomes == bytes([REFUSED, YES, YES])
+    assert settled.refusals == {0: BAD_NUMBER}
 
 
 def test_range_has_one_timer() -> None:
@@ -340,3 +352,43 @@ def test_outcomes_are_those_of_the_answers(
     assert expected == {event.token: event.outcomes for event in events}
     assert len(ranges) == len(events)
     assert one.in_flight == 0
+
+
+@pytest.mark.parametrize("extra", [(), (smpp.Tlv(smpp.TlvTag.CONGESTION_STATE, b"\x07"),)])
+def test_what_the_centre_calls_them_is_told_where_receipts_are_wanted(
+    extra: tuple[smpp.Tlv, ...],
+) -> None:
+    """By part, whether the answers are read in bulk or one by one; nothing where it refused."""
+    one = SmppSession(RULES, Credentials("gateway", "secret"), takes_incoming=True)
+    one.tick(now=0.0)
+    one.receive(answer(smpp.BindTransmitterResp(system_id="s"), 1), now=0.0)
+    one.outgoing()
+    wanted = SubmitTemplate([(smpp.SubmitSm(short_message=b"x", registered_delivery=1), ())])
+    assert wanted.wants_receipts
+    one.request_many(wanted, ["82"] * 4, token="t", now=0.0)
+
+    octets = answer(smpp.SubmitSmResp(message_id="0a"), 2, 0, *extra)
+    octets += accepted(3, BAD_NUMBER)
+    octets += answer(smpp.SubmitSmResp(message_id="0b"), 4)
+    octets += answer(smpp.SubmitSmResp(message_id="0c"), 5)
+    octets += answer(smpp.SubmitSmResp(message_id="again"), 5)
+    settled = [event for event in one.receive(octets, now=0.1) if isinstance(event, Settled)]
+
+    assert [event.ids for event in settled] == [[b"0a", b"", b"0b", b"0c"]]
+
+
+def test_ids_of_answers_are_those_of_the_ordinary_decoder() -> None:
+    """Empty ones, long ones, and refusals that have no body."""
+    octets = b"".join(
+        [
+            answer(smpp.SubmitSmResp(message_id=""), 1),
+            answer(smpp.SubmitSmResp(message_id="x" * 64), 2),
+            accepted(3, BAD_NUMBER),
+            answer(smpp.SubmitSmResp(message_id="ab"), 4),
+        ]
+    )
+
+    found, _ = read_answers(octets, 0)
+
+    assert found.ids(0, 4) == [b"", b"x" * 64, b"", b"ab"]
+    assert found.ids(1, 2) == [b"x" * 64]

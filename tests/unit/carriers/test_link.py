@@ -21,12 +21,13 @@ from cbgateway.carriers.smpp.link import SmppLink
 from cbgateway.codec import cbs, smpp
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
 from cbgateway.domain.bulletin import Mode
-from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
+from cbgateway.domain.errors import InputError, NotSentError, RejectedError, UnansweredError
 from cbgateway.domain.orders import Area, Handle, Stop, Submit, WriteReplace
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.settings import CarrierSettings, tls_context
 
-CARRIER = load_checked_profiles(None).carriers["kt"]
+_KT = load_checked_profiles(None).carriers["kt"]
+CARRIER = _KT.model_copy(update={"smpp": _KT.smpp.model_copy(update={"bind": "transmitter"})})
 COMMON: dict[str, Any] = {
     "bulletin_id": "inc-1/1",
     "alert_class": "safety",
@@ -222,6 +223,22 @@ def test_message_that_ends_between_its_parts_is_in_doubt(*, is_drained: bool) ->
     assert outcomes(asyncio.run(run())) == [3, 0]
 
 
+def test_messages_of_more_parts_than_the_window_go_part_by_part() -> None:
+    """Slowly, but everybody gets all of it."""
+    order = replace(SUBMIT, text="장애 " * 40, recipients=SUBMIT.recipients[:2])
+
+    async def run() -> tuple[Any, list[smpp.Pdu]]:
+        async with connected(accept, window_requests_max=1) as (link, seen):
+            report = await link.send(order, seal="", handle=Handle(), is_urgent=False)
+            return report, [pdu for pdu in seen if isinstance(pdu.body, smpp.SubmitSm)]
+
+    report, sent = asyncio.run(run())
+
+    assert outcomes(report) == [1, 1]
+    numbers = [pdu.body.destination.address for pdu in sent]  # type: ignore[union-attr]
+    assert numbers == [number for number in order.recipients for _ in range(2)]
+
+
 def test_messages_of_parts_go_together_where_the_window_has_room() -> None:
     """Each has one outcome, and all parts of a message follow one another."""
     order = replace(SUBMIT, text="장애 " * 40)
@@ -377,6 +394,19 @@ def test_tls_binds_only_with_who_the_certificate_names(
     assert asyncio.run(run()) is is_bound
     assert bool(heard) is is_bound
     assert is_bound or "not valid for 'other.example'" in warnings[0]
+
+
+def test_authorities_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    """A file that is not there, or is no certificate, is found before anything is sent."""
+    (tmp_path / "text.pem").write_text("no certificate")
+    settings = CarrierSettings(
+        mode=Mode.TEST, host="127.0.0.1", port=1, system_id="gateway", password_file=tmp_path
+    )
+
+    assert tls_context(settings) is None
+    for name in ("text.pem", "absent.pem"):
+        with pytest.raises(InputError, match=name):
+            tls_context(settings.model_copy(update={"tls_ca_file": tmp_path / name}))
 
 
 def test_what_is_urgent_does_not_wait_for_the_window() -> None:

@@ -20,7 +20,7 @@ from cbgateway.codec import smpp
 from cbsim.network import Network
 from cbsim.smsc import Account, MessageCentre, SmscSession, VendorTlvs
 
-RULES = load_checked_profiles(None).carriers["kt"].smpp
+RULES = load_checked_profiles(None).carriers["kt"].smpp.model_copy(update={"bind": "transmitter"})
 TLVS = (
     smpp.Tlv(smpp.TlvTag.BROADCAST_AREA_IDENTIFIER, b"\0KR"),
     smpp.Tlv(smpp.TlvTag.BROADCAST_CONTENT_TYPE, b"\1\0\1"),

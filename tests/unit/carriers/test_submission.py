@@ -11,7 +11,7 @@ NO, YES, REFUSED, DOUBT = Outcome.UNSENT, Outcome.ACCEPTED, Outcome.REFUSED, Out
 THROTTLED, FULL, SYSTEM_ERROR, BAD_NUMBER = 0x58, 0x14, 0x08, 0x0B
 
 
-def submission(count: int) -> Submission:
+def submission(count: int, *, parts: int = 1) -> Submission:
     """Give an order for short messages that has just come."""
     order = Submit(
         bulletin_id="inc-1/1",
@@ -22,7 +22,7 @@ def submission(count: int) -> Submission:
         recipients=tuple(map(str, range(count))),
         expires_at=datetime(2021, 10, 25, 4, 0, tzinfo=UTC),
     )
-    return Submission(order, now=0.0)
+    return Submission(order, now=0.0, parts=parts)
 
 
 def settled(*outcomes: Outcome, **refusals: int) -> Settled:
@@ -105,3 +105,25 @@ def test_message_by_message_is_settled_too() -> None:
     assert (one.waiting, one.in_flight) == (0, 0)
     assert one.report().outcomes == bytes([YES, NO, NO])
     assert dict(one.report().causes) == {"ESME_RSYSERR": 1}
+
+
+def test_ids_are_reported_by_part_in_the_order_of_recipients() -> None:
+    """Whatever order they were taken in; a message that went part by part has them too."""
+    one = submission(4, parts=2)
+    first = one.take(2)
+    one.settle(
+        first,
+        Settled(None, bytes([NO, YES]), {0: THROTTLED}, 0, 1, [b"", b"", b"b1", b"b2"]),
+        now=0,
+    )
+    (third,) = one.take(1)
+    one.settle_one(third, DOUBT, None, [b"c1"])
+    (fourth,) = one.take(1)
+    one.settle_one(fourth, YES, None)
+    again = one.take(1)
+    one.settle(again, Settled(None, bytes([YES]), {}, 2, 0, [b"a1", b"a2"]), now=0)
+
+    report = one.report()
+
+    assert list(report.ids) == [b"a1", b"a2", b"b1", b"b2", b"c1", b"", b"", b""]
+    assert report.parts == 2

@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from cbgateway.domain.bulletin import BulletinKind
 from cbgateway.domain.delivery import Recipient
 from cbgateway.domain.errors import InputError
-from cbgateway.interfaces.recipients import parse_recipients
+from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import (
     DOCUMENT_OCTETS_MAX,
     parse_bulletin,
@@ -139,26 +140,24 @@ REGIONS = {"KR-11", "KR-26"}
 HEADER = b"number,region,language\n"
 
 
-def recipients(rows: bytes) -> tuple[Recipient, ...]:
+def read_list(octets: bytes) -> tuple[tuple[int, Recipient], ...]:
     """Read a list."""
-    return parse_recipients(HEADER + rows, regions=REGIONS, languages={"ko", "en"})
+    return tuple(read_recipients(BytesIO(octets), regions=REGIONS, languages={"ko", "en"}))
 
 
 def test_recipients_are_read() -> None:
     """With and without plus, byte order mark and Windows line ends."""
-    found = parse_recipients(
+    found = read_list(
         b"\xef\xbb\xbfnumber,region,language\r\n"
         b"+821012345678,KR-11,ko\r\n"
         b"821012345679, KR-26,en\r\n",
-        regions=REGIONS,
-        languages={"ko", "en"},
     )
 
     assert found == (
-        Recipient("821012345678", "KR-11", "ko"),
-        Recipient("821012345679", "KR-26", "en"),
+        (2, Recipient("821012345678", "KR-11", "ko")),
+        (3, Recipient("821012345679", "KR-26", "en")),
     )
-    assert recipients(b"") == ()
+    assert read_list(HEADER) == ()
 
 
 @pytest.mark.parametrize(
@@ -169,21 +168,20 @@ def test_recipients_are_read() -> None:
         (b"821012345678,KR-99,ko\n", "line 2.*region 'KR-99'"),
         (b"821012345678,KR-11,xx\n", "line 2.*language 'xx'"),
         (b"821012345678,KR-11\n", "line 2.*2 columns"),
-        (b"821012345678,KR-11,ko\n821012345678,KR-26,ko\n", "line 3.*twice"),
         (b"x,KR-11,ko\n" * 30, "and 10 more lines"),
-        (b"\xff\n", "UTF-8"),
+        (b"821012345678,KR-11,ko\n\xff\n", "line 3.*UTF-8"),
     ],
 )
 def test_wrong_line_is_named(rows: bytes, what: str) -> None:
     """The whole list is refused, and the lines say why."""
     with pytest.raises(InputError, match=what):
-        recipients(rows)
+        read_list(HEADER + rows)
 
 
 def test_wrong_header_is_named() -> None:
     """A list of something else is no list of recipients."""
     with pytest.raises(InputError, match="line 1.*number,region,language"):
-        parse_recipients(b"msisdn\n1\n", regions=REGIONS, languages={"ko"})
+        read_list(b"msisdn\n1\n")
 
 
 NAMES = [f"{number:x}" for number in range(20_000)]
@@ -230,6 +228,6 @@ def test_long_names_are_cut() -> None:
 def test_cell_beyond_the_readers_limit_is_named(raw: bytes, line: int) -> None:
     """A quote that never ends makes one cell of everything behind it."""
     with pytest.raises(InputError, match="field limit") as refused:
-        parse_recipients(raw, regions=REGIONS, languages={"ko"})
+        read_list(raw)
 
     assert f"line {line}: " in str(refused.value)

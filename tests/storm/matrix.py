@@ -1,0 +1,266 @@
+"""Every fault that `cbsim smsc` knows, one by one, against the whole gateway on virtual time.
+
+Run it with `python -m tests.storm.matrix`, or `--fault NAME` for one. One carrier's message centre
+misbehaves in one way for four minutes, is well again for five, and everything that holds after a
+storm has to hold. The other carriers' bulletins have to leave as if nothing were wrong, connects
+and log lines stay few. Each fault is run twice, the second time with the gateway killed in between.
+"""
+
+import argparse
+import asyncio
+import json
+import multiprocessing
+import shutil
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from cbgateway.service import dispatcher
+from cbsim.accounts import Account
+from cbsim.faults import FAULTS, Stage
+from cbsim.server import Connection, Shell
+from tests.storm.checks import problems
+from tests.storm.loop import VirtualLoop
+from tests.storm.world import ACTIVE_S, PORTS, Template, World
+
+BAD = "kt"
+CONNECTS_SPAN_S = 10.0
+CONNECTS_MAX = 15
+"""In any ten seconds: the first wait between connects is between half a second and a second."""
+LOG_OCTETS_MAX = 65_536
+"""A minute."""
+LEFT_WITHIN_S = 5.0
+"""Bulletins leave for the other carriers so soon after approval; polls are a second apart."""
+LIES = frozenset({"repeat-sequence", "same-message-id"})
+"""By these a centre gives one broadcast the name of another, so that nobody can end the other."""
+KILLS_S = (70.0, 75.0, 80.0)
+
+_template: Template | None = None
+_folder: Path | None = None
+
+
+class _Clock:
+    """The world's clock as a shell wants it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now_s(self) -> float:
+        """Give the time."""
+        return self._world.clock.now().timestamp()
+
+    def real_s(self, simulated_s: float) -> float:
+        """Give the same: both are virtual."""
+        return simulated_s
+
+
+class FaultWorld(World):
+    """A world without weather, in which one centre misbehaves in one way."""
+
+    def __init__(
+        self, template: Template, folder: Path, fault: str, *, seed: int, is_killed: bool
+    ) -> None:
+        super().__init__(template, folder, seed)
+        self.fault = FAULTS[fault]
+        self.is_killed = is_killed
+        self.connects: list[float] = []
+        self.log_octets: Counter[int] = Counter()
+        self.happened = 0
+
+    def roughness(self) -> float:
+        """Nothing but the fault is wrong."""
+        return 0.0
+
+    def _make_centres(self, loop: VirtualLoop) -> None:
+        super()._make_centres(loop)
+        centre = self.centres[BAD]
+        network: Any = centre.network
+        network.tick = lambda *, now_s: None  # what is on air stays there, as in a storm
+        network.next_tick = lambda: None
+        engine = centre.centre
+        shell = Shell(engine, _Clock(self), self._on_event)  # type: ignore[arg-type]
+        changes: dict[str, Any] = {"faults": [self.fault.name]}
+        if self.fault.stage is Stage.DELIVER:
+            changes["incoming"] = {"per_s": 1}
+        if self.fault.stage is Stage.PASSWORD:
+            known = engine.accounts.known
+            self._known = dict(known)
+            known["cbgateway"] = Account("cbgateway", "other")
+        engine.set(changes)
+
+        def connect() -> Connection:
+            connection: Any = Connection(shell)
+            made, lost = connection.connection_made, connection.connection_lost
+
+            def connection_lost(reason: Any) -> None:
+                self.troubles.append((self.clock.monotonic_s(), BAD))
+                lost(reason)
+
+            def connection_made(transport: Any) -> None:
+                self.connects.append(self.clock.monotonic_s())
+                self._connections.append(transport)
+                made(transport)
+
+            connection.connection_made = connection_made
+            connection.connection_lost = connection_lost
+            return connection  # type: ignore[no-any-return]
+
+        loop.servers[PORTS[BAD]] = connect
+        self._engine = engine
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        self.happened += event["event"] == "fault"
+
+    def _arm(self) -> None:
+        self._hidden = {}
+
+    async def _trouble(self) -> None:
+        """Kill the gateway in the middle, when asked to, and start it again."""
+        began_s = 0.0
+        for at_s in KILLS_S if self.is_killed else ():
+            await asyncio.sleep(at_s - began_s)
+            began_s = at_s
+            process = self.process
+            self.crash()
+            await self.bury(process)
+            self.start()
+        await asyncio.sleep(ACTIVE_S)
+
+    async def _live(self) -> None:
+        """As always; the fault ends with the storm."""
+        assert self.loop is not None
+        self.loop.call_later(ACTIVE_S, self._heal)
+        logger.add(self._on_log, level="INFO")
+        await super()._live()
+
+    def _heal(self) -> None:
+        self._engine.set({"faults": [], "incoming": {"per_s": 0}})
+        if self.fault.stage is Stage.PASSWORD:
+            self._engine.accounts.known.update(self._known)
+
+    def _on_log(self, line: str) -> None:
+        self.log_octets[int(self.clock.monotonic_s() // 60)] += len(line.encode())
+
+
+def more_problems(world: FaultWorld) -> list[str]:
+    """Give what has to hold besides, where a single centre misbehaves."""
+    found = []
+    connects_max = CONNECTS_MAX + (len(KILLS_S) if world.is_killed else 0)
+    for index, at_s in enumerate(world.connects):
+        within = [one for one in world.connects[index:] if one < at_s + CONNECTS_SPAN_S]
+        if len(within) > connects_max:
+            found.append(f"connects: {len(within)} from {at_s:.1f} s in {CONNECTS_SPAN_S:g} s")
+            break
+    most = max(world.log_octets.values(), default=0)
+    if most > LOG_OCTETS_MAX:
+        found.append(f"log: {most} octets in a minute")
+    if not world.happened and world.fault.stage is not Stage.DELIVER:  # to transmitters: nothing
+        found.append("the fault has not happened")
+    return found + _late(world)
+
+
+def _late(world: FaultWorld) -> list[str]:
+    """The others are as quick as ever, save around a kill."""
+    found = []
+    for entry in world.bulletins:
+        since_s = entry["approved_at_s"]
+        is_spared = any(
+            since_s - 1 <= at_s <= since_s + LEFT_WITHIN_S
+            for at_s, where in world.troubles
+            if where != BAD
+        )
+        is_plain = entry["is_accepted"] and entry["kind"] in {"first", "restored"}
+        if is_spared or not is_plain or entry["sender"] in world.revoked:
+            continue
+        for code in set(PORTS) - {BAD}:
+            if code not in entry["bound_at"]:
+                continue
+            reached = [
+                at_s - world.clock.now().timestamp() + world.clock.monotonic_s()
+                for at_s, _, text in world.centres[code].network.messages
+                if text == entry["text"]
+            ]
+            if reached and min(reached) > since_s + LEFT_WITHIN_S:
+                found.append(f"late: {entry['id']} left for {code} after {min(reached) - since_s}")
+    return found
+
+
+def _prepare(folder: str) -> None:
+    global _template, _folder  # noqa: PLW0603 - one template a worker
+    logger.remove()
+    dispatcher.POLL_INTERVAL_S = 1.0
+    dispatcher.SWEEP_INTERVAL_S = 4.0
+    _folder = Path(tempfile.mkdtemp(dir=folder))
+    _template = Template.make(_folder)
+
+
+def run_fault(job: tuple[str, int, bool]) -> dict[str, Any]:
+    """Run one fault and give what came of it."""
+    fault, seed, is_killed = job
+    assert _template is not None
+    assert _folder is not None
+    world = FaultWorld(_template, _folder, fault, seed=seed, is_killed=is_killed)
+    try:
+        world.run()
+        found = [
+            one
+            for one in problems(world) + more_problems(world)
+            if fault not in LIES or not one.startswith("on air:")
+        ]
+    except BaseException:  # noqa: BLE001 - a run that ends by itself is a failure too
+        found = [traceback.format_exc()]
+    finally:
+        logger.remove()
+        shutil.rmtree(world.home, ignore_errors=True)
+    copies = getattr(world, "copies", {})
+    return {
+        "fault": fault,
+        "is_killed": is_killed,
+        "problems": found,
+        "happened": world.happened,
+        "connects": len(world.connects),
+        "log": max(world.log_octets.values(), default=0),
+        "messages": sum(copies.values()),
+        "twice": sum(count == 2 for count in copies.values()),
+    }
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--fault", choices=FAULTS, action="append")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
+    options = parser.parse_args()
+    names = options.fault or list(FAULTS)
+    jobs = [(name, options.seed, is_killed) for name in names for is_killed in (False, True)]
+    shm = Path("/dev/shm")  # noqa: S108 - memory: the disk is tested elsewhere
+    with (
+        tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder,
+        multiprocessing.Pool(options.jobs, _prepare, (folder,)) as pool,
+    ):
+        results = list(pool.imap(run_fault, jobs))
+    failed = [one for one in results if one["problems"]]
+    if options.json:
+        print(json.dumps(results))
+        return 1 if failed else 0
+    print(f"{'fault':24} {'kills':>5} {'times':>6} {'connects':>8} {'log/min':>8} {'SMS':>6} twice")
+    for one in results:
+        print(
+            f"{one['fault']:24} {3 * one['is_killed']:>5} {one['happened']:>6} "
+            f"{one['connects']:>8} {one['log']:>8} {one['messages']:>6} {one['twice']:>5}"
+        )
+        for problem in one["problems"][:5]:
+            print(f"    {problem}")
+    print(f"{len(results)} runs, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
