@@ -17,6 +17,7 @@ from loguru import logger
 from cbgateway.carriers.backoff import Backoff
 from cbgateway.carriers.cbsp.listener import Listeners
 from cbgateway.carriers.cbsp.orders import (
+    NOWHERE,
     Outcome,
     cell_lists,
     check_outcome,
@@ -134,16 +135,13 @@ class CbspLink:
 
     async def run(self) -> None:
         """Hold the association up, until cancelled."""
-        if self._endpoint.role == "listen":
-            await self._listeners.serve(
-                self._endpoint.host, self._endpoint.port, self._endpoint.source, self._accept
-            )
-            return
+        listens = self._endpoint.role == "listen"
         while True:
             try:
-                await self._run_once()
+                await (self._listen() if listens else self._run_once())
             except (OSError, TimeoutError) as error:
-                self._report(f"cannot connect: {str(error) or 'timed out'}")
+                verb = "listen" if listens else "connect"
+                self._report(f"cannot {verb}: {str(error) or 'timed out'}")
             await asyncio.sleep(self._backoff.next_s())
 
     async def wait_ready(self) -> None:
@@ -153,6 +151,11 @@ class CbspLink:
     def drain(self) -> None:
         """Send nothing new; see `domain.ports.CarrierLink`."""
         self._is_draining = True
+
+    async def _listen(self) -> None:
+        """Take connections until cancelled."""
+        endpoint = self._endpoint
+        await self._listeners.serve(endpoint.host, endpoint.port, endpoint.source, self._accept)
 
     async def _run_once(self) -> None:
         loop = asyncio.get_running_loop()
@@ -361,13 +364,15 @@ class CbspLink:
                 )
             )
         self._broadcasts.pop(key, None)
-        return check_outcome(outcome)
+        if outcome.failed:  # it may still be on air there
+            raise RejectedError("; ".join(describe(outcome.failed)), is_temporary=True)
+        return BroadcastReport("")
 
     async def _kill(
         self, identifier: int, version: int, places: Sequence[str], *, is_primary: bool
     ) -> Outcome:
         """Take one version off the air; where it is not, there is nothing to take."""
-        not_there = self._rules.quirks.not_there
+        not_there = {*self._rules.quirks.not_there, *NOWHERE}
         if is_primary:
             await self._ask(
                 lambda cells: kill_request(

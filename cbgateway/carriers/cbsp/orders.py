@@ -17,6 +17,14 @@ TEMPORARY = {
     cbsp.Cause.CELL_BROADCAST_NOT_OPERATIONAL,
 }
 """Causes that may have passed when it is tried again."""
+NOWHERE = {
+    cbsp.Cause.PARAMETER_NOT_RECOGNISED,
+    cbsp.Cause.CELL_IDENTITY_NOT_VALID,
+    cbsp.Cause.CELL_BROADCAST_NOT_SUPPORTED,
+    cbsp.Cause.LAI_OR_LAC_NOT_VALID,
+}
+"""Causes of a KILL that is refused in cells where nothing can be on air; osmo-bsc says the first
+of a cell that it does not know."""
 NAMED_FAILURES_MAX = 20
 """Cells that a report names before it only counts them."""
 

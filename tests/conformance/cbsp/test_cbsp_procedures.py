@@ -405,6 +405,18 @@ def test_kill_unknown_reference() -> None:
     run(story)
 
 
+def test_kill_where_nothing_can_be() -> None:
+    """Cells that are not known, or have no channel, hold up no end."""
+
+    async def story(made: Bench) -> None:
+        await made.send(write(CELL_1))
+        places = (CELL_1, NO_CHANNEL, UNKNOWN)
+        assert () == (await made.send(stop(), known(serial(), places=places))).failed_areas
+        assert set() == made.on_air(CELL_1)
+
+    run(story)
+
+
 def test_kill_every_version_in_doubt() -> None:
     """All that may be on air are killed, with the notification that went before."""
 
@@ -675,6 +687,7 @@ def test_refusal_is_told_as_refusal() -> None:
         assert ("BSC_MEMORY_EXCEEDED", True) == (error.cause, error.is_temporary)
         error = await failure_of(made, stop(), known(serial()))
         assert isinstance(error, RejectedError)
+        assert error.is_temporary
 
     run(story, fault="refuse=8")
 

@@ -1,11 +1,13 @@
 """Orders as CBSP requests, answers cell by cell, and the door that controllers come in by."""
 
 import asyncio
+import socket
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from cbgateway.carriers.cbsp.link import CbspLink, Endpoint
 from cbgateway.carriers.cbsp.listener import Listeners, address_of
 from cbgateway.carriers.cbsp.orders import (
     Outcome,
@@ -219,6 +221,27 @@ def test_listeners_share_a_socket() -> None:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         assert {} == listeners._listeners
+
+    asyncio.run(story())
+
+
+def test_an_address_in_use_is_tried_again() -> None:
+    """It ends nothing else, and is told once."""
+
+    async def story() -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            endpoint = Endpoint("listen", "127.0.0.1", port, "127.0.0.1")
+            link = CbspLink("bsc-1", endpoint, rules(), listeners=Listeners(), random=lambda: 0.5)
+            running = asyncio.create_task(link.run())
+            await until(lambda: "cannot listen" in link.status().problem)
+        _, writer = await _connect(port, "127.0.0.1")
+        assert not running.done()
+        writer.close()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(story())
 
