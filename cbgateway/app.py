@@ -5,10 +5,9 @@ import io
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -20,22 +19,29 @@ from cbgateway.carriers.cbsp.listener import Listeners
 from cbgateway.carriers.registry import make_controller_link, make_link
 from cbgateway.codec import cbs
 from cbgateway.codec.dcs import choose_dcs
+from cbgateway.desk import Desk
 from cbgateway.domain import failpoints
-from cbgateway.domain.bulletin import BulletinKind, BulletinState, Mode
+from cbgateway.domain.bulletin import BulletinState, Mode
 from cbgateway.domain.delivery import BulletinRecord, Event
 from cbgateway.domain.errors import (
     AuditError,
     ConfigurationError,
-    DiskFullError,
     EncodeError,
     GatewayError,
     PermissionDeniedError,
     SignatureInvalidError,
-    StaleError,
     UnknownNameError,
 )
 from cbgateway.domain.incident import IncidentState
-from cbgateway.domain.ports import CarrierLink, Clock, ProbedLink, ReloadingLink, Transaction
+from cbgateway.domain.ports import (
+    CarrierLink,
+    Clock,
+    ProbedLink,
+    ReloadingLink,
+    Store,
+    Transaction,
+)
+from cbgateway.front import serving_http
 from cbgateway.history import History
 from cbgateway.home import (
     ballast_of,
@@ -70,6 +76,7 @@ from cbgateway.service.linktest import REQUEST as LINK_TEST
 from cbgateway.service.linktest import LinkTests
 from cbgateway.service.outbox import Outbox
 from cbgateway.service.reload import Reloader
+from cbgateway.service.writes import Write
 from cbgateway.settings import Settings, load_settings, read_password, tls_context
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
@@ -151,21 +158,18 @@ class Gateway:
             history.check()
             yield cls(home, settings, deployment, store, marks, clock, keyring, history)
 
+    @property
+    def desk(self) -> Desk:
+        """The one intake, which commands and servers share."""
+        return Desk(
+            self.settings, self.deployment, self.store, self.marks, self.clock, self.keyring
+        )
+
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
         request = parse_bulletin(octets)
         signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
-        return self._write(
-            lambda tx: intake.submit(
-                tx,
-                self.deployment,
-                request,
-                signature=signature,
-                now=self.clock.now(),
-                as_draft=as_draft,
-            ),
-            is_urgent=self._is_urgent(request.kind, request.alert_class),
-        )
+        return self.desk.commit(self.desk.submission(request, signature, as_draft=as_draft))
 
     # Alerts in CAP 1.2
 
@@ -205,7 +209,7 @@ class Gateway:
                 now=now,
             )
 
-        return self._write(take_in, is_urgent=exchange.is_urgent(opened.alert))
+        return self.desk.commit(Write(take_in, exchange.is_urgent(opened.alert)))
 
     def check_cap(self, octets: bytes) -> tuple[OpenedCap, dict[str, Any]]:
         """Give what a CAP alert says, and the document that it would become; keeps nothing.
@@ -230,8 +234,9 @@ class Gateway:
             WorkflowError: it was not approved.
         """
         exchange = self.cap()
-        return self._write(
-            lambda tx: exchange.export(tx, bulletin_id, now=self.clock.now()), is_urgent=True
+        now = self.clock.now()
+        return self.desk.commit(
+            Write(lambda tx: exchange.export(tx, bulletin_id, now=now), is_urgent=True)
         )
 
     def cap(self) -> CapExchange:
@@ -257,37 +262,19 @@ class Gateway:
         """Put another document in place of a draft's or returned bulletin's."""
         request = parse_bulletin(octets)
         signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
-        return self._write(
-            lambda tx: intake.revise(
-                tx,
-                self.deployment,
-                bulletin_id,
-                request,
-                signature=signature,
-                now=self.clock.now(),
-                as_draft=as_draft,
-            ),
-            is_urgent=self._is_urgent(request.kind, request.alert_class),
-        )
+        write = self.desk.revision(bulletin_id, request, signature, as_draft=as_draft)
+        return self.desk.commit(write)
 
     def take_back(self, bulletin_id: str, *, reason: str, key: SigningKey) -> BulletinRecord:
         """Have an author take back what nobody has approved."""
         document = intake.take_back_document(bulletin_id, reason)
         signature = sign_detached(canonical(document), key, content=intake.WITHDRAWAL)
-        now = self.clock.now()
-        return self._write(
-            lambda tx: intake.take_back(
-                tx, bulletin_id, reason=reason, signature=signature, now=now
-            ),
-            is_urgent=True,
-        )
+        write = self.desk.taking_back(bulletin_id, reason=reason, signature=signature)
+        return self.desk.commit(write)
 
     def prepare(self, bulletin_id: str) -> approval.Prepared:
         """Work out what an approval would send."""
-        with self.store.read() as tx:
-            return approval.prepare(
-                tx, self.deployment, self.marks, bulletin_id, now=self.clock.now()
-            )
+        return self.desk.prepare(bulletin_id)
 
     def approve(
         self, prepared: approval.Prepared, *, key: SigningKey, confirmation: str = ""
@@ -299,48 +286,20 @@ class Gateway:
             key: the approver's.
             confirmation: what the approver has typed; wide areas need it.
         """
-        bulletin = prepared.record.bulletin
+        bulletin_id = prepared.record.bulletin.bulletin_id
         now = self.clock.now()
         at = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        seal_keys = self.keyring.seal_keys({order.lineage.region for order in prepared.plan.orders})
-        first = [prepared]
 
-        def decide(tx: Transaction) -> BulletinRecord:
-            current = first.pop() if first else self._prepare_again(tx, prepared, now)
+        def sign(current: approval.Prepared) -> approval.Approval:
             document = approval.approval_document(
-                bulletin.bulletin_id, current.plan.hash(), at=at, confirmation=confirmation
+                bulletin_id, current.plan.hash(), at=at, confirmation=confirmation
             )
             signature = sign_detached(canonical(document), key, content=approval.DECISION)
-            return approval.approve(
-                tx,
-                self.deployment,
-                self.marks,
-                current,
-                approval.Approval(at, confirmation, signature),
-                seal_keys=seal_keys,
-                now=now,
-            )
+            return approval.Approval(at, confirmation, signature)
 
-        is_urgent = self._is_urgent(bulletin.kind, bulletin.alert_class)
-        record = self._write(decide, is_urgent=is_urgent)
+        record = self.desk.commit(self.desk.approving(prepared, sign, now=now))
         failpoints.passing("approve.committed")
         return record
-
-    def _prepare_again(
-        self, tx: Transaction, prepared: approval.Prepared, now: datetime
-    ) -> approval.Prepared:
-        """Prepare anew after a full disk: the serial numbers are burnt, all else has to be same.
-
-        Raises:
-            StaleError: something else has changed.
-        """
-        bulletin_id = prepared.record.bulletin.bulletin_id
-        again = approval.prepare(tx, self.deployment, self.marks, bulletin_id, now=now)
-        same = replace(again.basis, serials=prepared.basis.serials)
-        if (again.record, same) != (prepared.record, prepared.basis):
-            msg = f"what {bulletin_id} would send has changed since it was looked at; look again"
-            raise StaleError(msg)
-        return again
 
     def reject(self, bulletin_id: str, *, reason: str, key: SigningKey) -> BulletinRecord:
         """Turn a bulletin down for good, with the decider's key."""
@@ -355,18 +314,8 @@ class Gateway:
     ) -> BulletinRecord:
         document = approval.refusal_document(verb, bulletin_id, reason)
         signature = sign_detached(canonical(document), key, content=approval.DECISION)
-        return self._write(
-            lambda tx: approval.refuse(
-                tx,
-                self.deployment,
-                bulletin_id,
-                state,
-                reason=reason,
-                signature=signature,
-                now=self.clock.now(),
-            ),
-            is_urgent=True,
-        )
+        write = self.desk.refusal(bulletin_id, state, reason=reason, signature=signature)
+        return self.desk.commit(write)
 
     def resend(self, bulletin_id: str, *, key: SigningKey) -> int:
         """Have short messages in doubt get their second copy; gives how many.
@@ -409,31 +358,6 @@ class Gateway:
                 raise PermissionDeniedError(msg)
             tx.set_incident_state(incident_id, state)
             tx.record(Event(now, incident_id, state.value, person.name, {"signature": signature}))
-
-    def _is_urgent(self, kind: BulletinKind, class_name: str | None) -> bool:
-        """Tell whether a bulletin goes on even when the disk is full."""
-        alert_class = self.deployment.country.classes.get(class_name or "")
-        is_highest = alert_class is not None and alert_class.exempt_from_limit
-        return is_highest or self.deployment.is_urgent(kind)
-
-    def _write(self, work: Callable[[Transaction], T], *, is_urgent: bool) -> T:
-        """Commit; on a full disk, only what is never blocked, in the room that was held for it.
-
-        Raises:
-            DiskFullError: there is no room.
-        """
-        ballast = ballast_of(self.settings)
-        if not is_urgent and not ballast.is_there() and not ballast.hold():
-            msg = "the disk is full; only withdrawals, corrections and the highest class go on"
-            raise DiskFullError(msg)
-        try:
-            with self.store.transaction() as tx:
-                return work(tx)
-        except DiskFullError:
-            if not is_urgent or not ballast.release():
-                raise
-        with self.store.transaction() as tx:
-            return work(tx)
 
     def verify(self, octets: bytes) -> list[Seal]:
         """Check every seal in a bulletin's report, as `bulletin show --json` prints it.
@@ -557,11 +481,15 @@ class Gateway:
             tx.bump("clock")
             tx.record(Event(self.clock.now(), "clock", "confirmed", GATEWAY, {}))
 
-    def status(self) -> dict[str, Any]:
-        """Say how the gateway stands, ready for JSON."""
+    def status(self, store: Store | None = None) -> dict[str, Any]:
+        """Say how the gateway stands, ready for JSON.
+
+        Args:
+            store: reads through another connection than this gateway's own.
+        """
         witnessed = self.history.witnessed()
-        with self.store.read() as tx:
-            states = Counter(record.state.value for record in tx.bulletins())
+        with (store or self.store).read() as tx:
+            states = {state.value: count for state, count in tx.count_bulletins().items()}
             deliveries: dict[str, dict[str, int]] = {}
             for (peer_id, state), count in tx.count_open().items():
                 deliveries.setdefault(peer_id, {})[state.value] = count
@@ -570,7 +498,7 @@ class Gateway:
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
             "is_served": is_served(self.settings),
-            "bulletins": dict(states),
+            "bulletins": states,
             "open_deliveries": {
                 code: deliveries.get(code, {})
                 for code in (*self.settings.carriers, *self.settings.controllers)
@@ -640,7 +568,8 @@ class Gateway:
                 for work in (self._witness(), reloader.run(), self._link_tests(links).run())
             ]
             try:
-                await dispatcher.run(stop, on_ready)
+                async with serving_http(self.desk, self.status, stop, on_ready) as front:
+                    await dispatcher.run(stop, front.ready)
             finally:
                 for task in beside:
                     task.cancel()

@@ -79,6 +79,7 @@ def findings(home: Path, settings: Settings, tx: Transaction, *, now: datetime) 
         ("disk", lambda: _disk(settings, doubtful)),
         ("witness", lambda: _witness(home, settings, doubtful)),
         ("carriers", lambda: _carriers(settings) if strict else iter(())),
+        ("http", lambda: _http(settings, doubtful)),
         ("environment", lambda: _environment(doubtful)),
         ("clock", lambda: _clock(now, doubtful)),
     ]
@@ -188,6 +189,19 @@ def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
                 "if the end of a tunnel listens there"
             )
             yield Level.FAIL, detail
+
+
+def _http(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
+    http = settings.http
+    if http is None:
+        return
+    if (http.certificate is None) is not (http.private_key is None):
+        yield Level.FAIL, "http: certificate and private_key belong together"
+    if http.certificate is None and not is_loopback(http.host):
+        yield doubtful, f"http: {http.host} is reached without TLS; name a certificate"
+    for path in (http.tokens, http.private_key):
+        if path is not None and path.exists() and path.stat().st_mode & OTHERS:
+            yield Level.FAIL, f"{path} can be read by others; run: chmod 600 {path}"
 
 
 def _environment(doubtful: Level) -> Iterator[tuple[Level, str]]:

@@ -112,6 +112,20 @@ class CapSettings(_Settings):
         return self
 
 
+class HttpSettings(_Settings):
+    """The HTTP interface of `cbgateway serve`."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Annotated[int, Field(ge=0, le=65535)]
+    names: tuple[str, ...] = ()
+    """What clients call this server by in a Host field, such as alerts.example:8443."""
+    tokens: Path = Path("secrets/http-tokens.toml")
+    """Bearer tokens for reading, as hashes."""
+    certificate: Path | None = None
+    private_key: Path | None = None
+    """TLS; in mode live a listener beyond this machine needs it."""
+
+
 class Settings(_Settings):
     """What cbgateway.toml holds; relative paths start at the home folder."""
 
@@ -130,6 +144,7 @@ class Settings(_Settings):
     """Where the cells of each network stand, as they were imported."""
     peers: Path = Path("peers.json")
     """Where the serving process tells how its peers stand."""
+    http: HttpSettings | None = None
     carriers: dict[str, CarrierSettings]
     controllers: dict[str, ControllerSettings] = {}
     """Base station controllers, by the name of each."""
@@ -171,6 +186,7 @@ def load_settings(home: Path) -> Settings:
             "witness": home / settings.witness,
             "cells": home / settings.cells,
             "peers": home / settings.peers,
+            "http": None if settings.http is None else _http(home, settings.http),
             "profiles": None if settings.profiles is None else home / settings.profiles,
             "carriers": {
                 code: carrier.model_copy(
@@ -197,6 +213,13 @@ def _absolute(home: Path, cap: CapSettings) -> CapSettings:
             },
         }
     )
+
+
+def _http(home: Path, http: HttpSettings) -> HttpSettings:
+    paths = {"tokens": http.tokens, "certificate": http.certificate, "key": http.private_key}
+    inside = {name: None if path is None else home / path for name, path in paths.items()}
+    inside["private_key"] = inside.pop("key")
+    return http.model_copy(update=inside)
 
 
 def _check_modes(path: Path, settings: Settings) -> None:
@@ -286,6 +309,7 @@ def _problem(path: Path, fault: Any) -> str:  # noqa: ANN401 - pydantic's fault 
         ControllerSettings,
         CapSettings,
         CapSenderSettings,
+        HttpSettings,
     )
     known = {name for model in models for name in model.model_fields}
     near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)

@@ -4,6 +4,7 @@ import typer
 
 from cbgateway import __version__
 from cbgateway.cli import (
+    api,
     audit,
     bulletin,
     cap,
@@ -47,6 +48,7 @@ app.add_typer(peers.link_app, name="link")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(api.app, name="api")
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(codec.encode_app, name="encode")
 app.add_typer(codec.decode_app, name="decode")

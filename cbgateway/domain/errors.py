@@ -101,6 +101,18 @@ class InputError(GatewayError):
         self.problems = problems
 
 
+class MalformedError(InputError):
+    """A document is no JSON that the gateway reads, so nothing in it was looked at.
+
+    Attributes:
+        fault: stable name of what is wrong with it, for programs.
+    """
+
+    def __init__(self, problem: str, *, fault: str) -> None:
+        super().__init__(problem)
+        self.fault = fault
+
+
 class PolicyError(GatewayError):
     """A rule refuses the request; nothing was sent and nothing is kept."""
 

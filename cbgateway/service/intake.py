@@ -115,6 +115,71 @@ def submit(
     known = _known(tx, request)
     if known is not None:
         return known
+    state = BulletinState.DRAFT if as_draft else BulletinState.PENDING
+    return _take_in(tx, deployment, request, person, signature, now, state=state)
+
+
+def draft(
+    tx: Transaction,
+    deployment: Deployment,
+    request: Request,
+    *,
+    person: Person,
+    signature: str,
+    now: datetime,
+) -> BulletinRecord:
+    """Keep what the gateway itself has written for somebody, as a draft that a person may revise.
+
+    Args:
+        tx: the transaction that holds all of it.
+        deployment: the gateway's rules.
+        request: the draft.
+        person: for whom; has to be allowed to issue it.
+        signature: of that person, over what the draft was made of.
+        now: aware.
+
+    Raises:
+        PolicyError: a rule refuses it; the subclass says which.
+    """
+    request = replace(request, sender=person.name)
+    state = BulletinState.DRAFT
+    return _take_in(tx, deployment, request, person, signature, now, state=state)
+
+
+def redraft(
+    tx: Transaction,
+    deployment: Deployment,
+    old: BulletinRecord,
+    request: Request,
+    *,
+    person: Person,
+    signature: str,
+    now: datetime,
+) -> BulletinRecord:
+    """Write such a draft anew, while nobody else had a hand in it.
+
+    Raises:
+        PolicyError: a rule refuses it; the subclass says which.
+    """
+    request = replace(request, sender=person.name)
+    bulletin = _bulletin(deployment, request, person, (), number=old.bulletin.number, now=now)
+    submission = _submission(request, person, old.submission.hands, (), signature, now)
+    tx.revise_bulletin(bulletin, submission)
+    record = BulletinRecord(bulletin, old.state, submission, decision=None)
+    _record(tx, record, "edited", person, now)
+    return record
+
+
+def _take_in(
+    tx: Transaction,
+    deployment: Deployment,
+    request: Request,
+    person: Person,
+    signature: str,
+    now: datetime,
+    *,
+    state: BulletinState,
+) -> BulletinRecord:
     earlier = _check_incident(tx, deployment, request)
     number = 1 + max((record.bulletin.number for record in earlier), default=0)
     bulletin = _bulletin(deployment, request, person, earlier, number=number, now=now)
@@ -123,12 +188,13 @@ def submit(
         tx.add_incident(request.incident)
     record = BulletinRecord(
         bulletin=bulletin,
-        state=BulletinState.DRAFT if as_draft else BulletinState.PENDING,
+        state=state,
         submission=_submission(request, person, (person.name,), warnings, signature, now),
         decision=None,
     )
     tx.add_bulletin(record)
-    _record(tx, record, "drafted" if as_draft else "submitted", person, now)
+    what = "drafted" if state is BulletinState.DRAFT else "submitted"
+    _record(tx, record, what, person, now)
     return record
 
 
@@ -293,30 +359,43 @@ def _check_duplicate(
     if bulletin.kind.message_type is not MessageType.ALERT:
         return ()
     since = now - timedelta(seconds=deployment.country.duplicate_guard_s)
-    language = deployment.country.default_language
     warnings = []
-    compared = 0
-    for record in tx.recent_bulletins(bulletin.sender, since=since):
+    for record in tx.told_before(bulletin, since=since):
         other = record.bulletin
         if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
             continue
-        if (other.regions, other.texts) == (bulletin.regions, bulletin.texts):
-            if not request.allow_duplicate:
-                msg = (
-                    f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
-                    f'{other.sent.isoformat()}; add "allow_duplicate": true if that is meant'
-                )
-                raise DuplicateError(msg)
-            warnings.append(f"repeats {other.bulletin_id} on purpose")
-        elif compared < SIMILAR_COMPARED_MAX:
-            compared += 1
-            if _are_alike(other.texts.get(language, ""), bulletin.texts.get(language, "")):
-                warnings.append(f"its text is much like that of {other.bulletin_id}")
-    return tuple(warnings)
+        if not request.allow_duplicate:
+            msg = (
+                f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
+                f'{other.sent.isoformat()}; add "allow_duplicate": true if that is meant'
+            )
+            raise DuplicateError(msg)
+        warnings.append(f"repeats {other.bulletin_id} on purpose")
+    alike = "" if warnings else _alike(tx, deployment, bulletin, since)
+    return (*warnings, f"its text is much like that of {alike}") if alike else tuple(warnings)
+
+
+def _alike(tx: Transaction, deployment: Deployment, bulletin: Bulletin, since: datetime) -> str:
+    """Find the newest of the sender's bulletins whose text is much like this one's."""
+    language = deployment.country.default_language
+    text = bulletin.texts.get(language, "")
+    for record in tx.recent_bulletins(bulletin.sender, since=since, limit=SIMILAR_COMPARED_MAX):
+        other = record.bulletin
+        if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
+            continue
+        if _are_alike(other.texts.get(language, ""), text):
+            return other.bulletin_id
+    return ""
 
 
 def _are_alike(one: str, other: str) -> bool:
-    return difflib.SequenceMatcher(None, one, other).ratio() >= SIMILAR_RATIO
+    """Compare two texts; the cheap bounds first, which most pairs do not reach."""
+    matcher = difflib.SequenceMatcher(None, one, other)
+    return (
+        matcher.real_quick_ratio() >= SIMILAR_RATIO
+        and matcher.quick_ratio() >= SIMILAR_RATIO
+        and matcher.ratio() >= SIMILAR_RATIO
+    )
 
 
 def _bulletin(

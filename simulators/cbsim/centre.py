@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
-from cbgateway.codec import smpp, smpp_text
-from cbgateway.domain.errors import EncodeError
+from cbgateway.codec import smpp
 from cbsim import receipts
 from cbsim.accounts import Account, Accounts, Esme
 from cbsim.broadcasts import BroadcastDesk, VendorTlvs, ends_at_s
+from cbsim.incoming import IncomingTraffic
 from cbsim.messages import (
     DELIVERED,
     Message,
@@ -36,8 +36,6 @@ VERSION_3_4 = 0x34
 VERSION_5 = 0x50
 SCHEDULED_MAX = 1_000_000
 """Calls that may wait; receipts above are lost, and counted."""
-INCOMING_TICK_S = 0.05
-"""Incoming messages at a rate are made in batches this far apart."""
 HEADERS_MAX = 100_000
 """Headers that are remembered where nothing else is."""
 MODE_MASK = 0x03
@@ -158,9 +156,15 @@ class MessageCentre:
         self._next_id = 0
         self._next_session = 0
         self._receipts = receipts.ReceiptWriter()
-        self._incoming_made = 0
-        self._incoming_owed = 0.0
-        self._incoming_at_s: float | None = None
+        self._phones = IncomingTraffic(
+            self.accounts,
+            self.schedule,
+            rules=lambda: self.scenario.incoming,
+            now_s=now_s,
+            queue=self._on_incoming,
+            tell=self._on_event,
+        )
+        self.incoming = self._phones.send
         self._is_simple = False
         self.broadcasts = BroadcastDesk(
             network,
@@ -450,81 +454,16 @@ class MessageCentre:
             self._on_event({"event": "deliver_dropped", "detail": why})
         self.counters.delivers_dropped += 1
 
-    def incoming(
-        self,
-        *,
-        system_id: str | None = None,
-        source: str = "",
-        destination: str = "",
-        text: str = "",
-        data_coding: int | None = None,
-        now_s: float | None = None,
-    ) -> int:
-        """Let a phone send a message to ESMEs; gives to how many.
-
-        Args:
-            system_id: to whom; whoever owns the number, or else all that receive, when None.
-            source: the phone; the scenario's when empty.
-            destination: where to; the scenario's when empty.
-            text: what it says.
-            data_coding: 0 or 8; chosen by the text when None.
-            now_s: when; now when None.
-
-        Raises:
-            EncodeError: the text cannot be sent in this coding.
-        """
-        now_s = self.now_s() if now_s is None else now_s
-        rules = self.scenario.incoming
-        destination = destination or rules.destination
-        coding = smpp_text.choose_data_coding(text) if data_coding is None else data_coding
-        body = receipts.write_incoming(
-            service_type=b"\0",
-            source=b"\1\1" + (source or rules.source).encode("ascii", "replace")[:20] + b"\0",
-            destination=b"\1\1" + destination.encode("ascii", "replace")[:20] + b"\0",
-            esm_class=0,
-            data_coding=coding,
-            text=smpp_text.encode_text(text, coding),
-            tlvs=(),
-        )
-        owner = self.accounts.owner_of(destination)
-        esmes = [esme for esme in self.accounts.esmes.values() if esme.receivers]
-        if system_id is not None:
-            esmes = [one for one in (self.accounts.esmes.get(system_id),) if one is not None]
-        elif owner is not None:
-            esmes = [owner]
-        for esme in esmes:
-            self.counters.incoming += 1
-            self.queue(esme, body, now_s)
-            esme.pump(now_s)
-        return len(esmes)
-
     def _on_change(self, now_s: float) -> None:
         """Take in a changed scenario."""
         self._is_simple = has_fixed_fate(self.scenario.states)
-        if self.scenario.incoming.per_s and self._incoming_at_s is None:
-            self._incoming_at_s = now_s
-            self.schedule.at(now_s, self._make_incoming)
+        self._phones.on_change(now_s)
 
-    def _make_incoming(self, _: object, now_s: float) -> None:
-        """Make the incoming messages that are owed for the time since the last call."""
-        rules = self.scenario.incoming
-        began_s = now_s if self._incoming_at_s is None else self._incoming_at_s
-        self._incoming_at_s = now_s
-        left = rules.count - self._incoming_made if rules.count else SCHEDULED_MAX
-        if not rules.per_s or left <= 0:
-            self._incoming_at_s = None
-            return
-        self._incoming_owed += (now_s - began_s) * rules.per_s
-        due = min(int(self._incoming_owed), left)
-        self._incoming_owed -= int(self._incoming_owed)
-        for _ in range(due):
-            self._incoming_made += 1
-            text = rules.text.replace("{n}", str(self._incoming_made))
-            try:
-                self.incoming(text=text, now_s=now_s)
-            except EncodeError as error:
-                self._on_event({"event": "incoming_failed", "detail": str(error)})
-        self.schedule.at(now_s + max(INCOMING_TICK_S, 1 / rules.per_s), self._make_incoming)
+    def _on_incoming(self, esme: Esme, body: bytes, now_s: float) -> None:
+        """Take a message that a phone has sent."""
+        self.counters.incoming += 1
+        self.queue(esme, body, now_s)
+        esme.pump(now_s)
 
     def restart(self, *, keeps_messages: bool, now_s: float | None = None) -> None:
         """Drop every connection, as a centre does that starts anew."""
@@ -536,7 +475,7 @@ class MessageCentre:
         if not keeps_messages:
             self._lose_everything()
             self.schedule.clear()
-            self._incoming_at_s = None
+            self._phones.stop()
             self._on_change(now_s)
 
     def _lose_everything(self) -> None:

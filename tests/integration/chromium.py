@@ -3,8 +3,8 @@
 import base64
 import json
 import os
+import select
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Chromium:
         self._rest = b""
         self._number = 0
         self._session: str | None = None
+        self._is_loaded = False
         self.problems: list[Any] = []
 
     def open(self, url: str) -> None:
@@ -42,7 +43,11 @@ class Chromium:
         self._session = attached["sessionId"]
         self.ask("Runtime.enable")
         self.ask("Log.enable")
+        self.ask("Page.enable")
+        self._is_loaded = False
         self.ask("Page.navigate", url=url)
+        while not self._is_loaded:  # before, a script may wait in the page that goes
+            self._note(self._message())
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Have the browser do something; gives its result."""
@@ -57,8 +62,7 @@ class Chromium:
                 assert "error" not in message, message
                 result: dict[str, Any] = message["result"]
                 return result
-            if message.get("method") in {"Runtime.exceptionThrown", "Log.entryAdded"}:
-                self.problems.append(message["params"])
+            self._note(message)
 
     def run(self, script: str) -> Any:
         """Run a script on the page; gives its value."""
@@ -121,10 +125,16 @@ class Chromium:
         os.close(self._write)
         os.close(self._read)
 
+    def _note(self, message: dict[str, Any]) -> None:
+        """Take note of what the browser tells by itself."""
+        if message.get("method") in {"Runtime.exceptionThrown", "Log.entryAdded"}:
+            self.problems.append(message["params"])
+        self._is_loaded = self._is_loaded or message.get("method") == "Page.loadEventFired"
+
     def _message(self) -> dict[str, Any]:
-        end_s = time.monotonic() + 2 * PATIENCE_S
         while b"\0" not in self._rest:
-            assert time.monotonic() < end_s, "the browser says nothing"
+            ready, _, _ = select.select([self._read], [], [], 2 * PATIENCE_S)
+            assert ready, "the browser says nothing"
             octets = os.read(self._read, LOOK_OCTETS)
             assert octets, "the browser has gone"
             self._rest += octets

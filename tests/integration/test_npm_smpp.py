@@ -102,7 +102,7 @@ def test_independent_server_takes_our_bulletin(
     for line in server.lines[1:]:
         by_command.setdefault(line["command"], []).append(line)
 
-    (bind,) = by_command["bind_transmitter"]
+    (bind,) = by_command["bind_transceiver"]
     (broadcast,) = by_command["broadcast_sm"]
     parts = sorted(by_command["submit_sm"], key=lambda part: part["sar_segment_seqnum"])
     assert approved["carriers"] == {"skt": {"acked": 2}}

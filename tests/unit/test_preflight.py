@@ -102,7 +102,7 @@ def test_sound_gateway_passes_in_every_mode(tmp_path: Path, mode: Mode) -> None:
     assert [one for one in found if one.level is not Level.OK] == []
     assert [one.check for one in found] == [
         *("permissions", "passwords", "keys", "people", "disk", "witness"),
-        *("carriers", "environment", "clock", "database", "history"),
+        *("carriers", "http", "environment", "clock", "database", "history"),
     ]
     assert RUNNER.invoke(app, ["doctor", "--home", str(home)]).exit_code == 0
 
@@ -516,3 +516,28 @@ def test_doctor_says_it_on_a_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 0
     for words in ("mode test", "people", "warn", "1 people may approve"):
         assert words in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("lines", "live", "test", "words"),
+    [
+        ("port = 8080", "ok", "ok", ""),
+        ('port = 8080\nhost = "0.0.0.0"', "fail", "warn", "without TLS"),
+        ('port = 1\nhost = "0.0.0.0"\ncertificate = "a"\nprivate_key = "b"', "ok", "ok", ""),
+        ('port = 1\ncertificate = "a"', "fail", "fail", "belong together"),
+        ('port = 1\ntokens = "open.toml"', "fail", "fail", "chmod 600"),
+    ],
+)
+def test_http_is_looked_at(tmp_path: Path, lines: str, live: str, test: str, words: str) -> None:
+    """TLS for whoever is not on this machine, and private files private."""
+    for mode, expected in ((Mode.LIVE, live), (Mode.TEST, test)):
+        folder = tmp_path / mode.value
+        folder.mkdir()
+        home = make(folder, mode)
+        (home / "open.toml").touch(mode=0o644)
+        with (home / "cbgateway.toml").open("a", encoding="utf-8") as file:
+            file.write(f"\n[http]\n{lines}\n")
+
+        ((level, detail),) = look(home, "http")
+        assert level == expected
+        assert words in detail

@@ -150,6 +150,33 @@ def test_what_a_lost_bind_has_not_sent_goes_out_on_another() -> None:
     assert SUBMIT.recipients[2:5] == binds[1].orders[1].recipients
 
 
+def test_names_of_messages_stay_with_their_recipients() -> None:
+    """Two parts each, in the order's sequence, whichever bind sent them; empty where refused."""
+
+    def named(bind: Bind, order: Submit) -> SubmitReport:
+        ids = [f"{number}-{part}".encode() for number in order.recipients for part in (1, 2)]
+        octets = [Outcome.ACCEPTED] * len(order.recipients)
+        if bind is binds[0] and bind.is_ready:
+            bind.is_ready = False
+            octets[1:], ids[2:] = [Outcome.UNSENT] * 4, [b""] * 8
+        if order.recipients[0] == SUBMIT.recipients[5]:
+            octets[0], ids[:2] = Outcome.REFUSED, [b"", b""]
+        return SubmitReport(bytes(octets), {}, 2, ids)
+
+    binds: Any = [Bind(answer=named), Bind(answer=named)]
+
+    report = send(SmppGroup("kt", binds), SUBMIT)
+
+    expected = [
+        b"" if number == SUBMIT.recipients[5] else f"{number}-{part}".encode()
+        for number in SUBMIT.recipients
+        for part in (1, 2)
+    ]
+    assert 2 == report.parts
+    assert expected == list(report.ids)
+    assert [1, 1, 1, 1, 1, 2, 1, 1, 1, 1] == list(report.outcomes)
+
+
 def test_share_of_a_bind_that_is_gone_at_once_goes_out_on_another() -> None:
     """A bind may go down between the look at it and the sending."""
     gone, other = Bind(), Bind()
