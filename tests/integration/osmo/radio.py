@@ -253,9 +253,16 @@ class Radio:
             line.sendall(command.encode() + b"\r\n")
             return _until_prompt(line)
 
-    def stored(self, number: int) -> str:
-        """Give what a base station's broadcast channel repeats, as the controller says it."""
-        return self.vty(f"show bts {number} smscb")
+    def stored(self, number: int) -> set[tuple[int, int]]:
+        """Give what a base station's channel repeats, as the controller says it.
+
+        Returns:
+            Serial numbers with message identifiers.
+        """
+        table = self.vty(f"show bts {number} smscb")
+        assert "BASIC CBCH" in table
+        rows = re.findall(r"^ +([0-9A-F]{4}) \| +([0-9A-F]{4}) \|", table, flags=re.MULTILINE)
+        return {(int(serial, 16), int(identifier, 16)) for identifier, serial in rows}
 
     def _is_up(self, number: int) -> bool:
         try:
