@@ -155,7 +155,11 @@ class CbspLink:
     async def _listen(self) -> None:
         """Take connections until cancelled."""
         endpoint = self._endpoint
-        await self._listeners.serve(endpoint.host, endpoint.port, endpoint.source, self._accept)
+        try:
+            await self._listeners.serve(endpoint.host, endpoint.port, endpoint.source, self._accept)
+        finally:
+            if self._pump is not None:
+                self._pump.abort()
 
     async def _run_once(self) -> None:
         loop = asyncio.get_running_loop()

@@ -102,12 +102,14 @@ class Bench:
     """A link with its controller.
 
     Attributes:
+        running: the link, as the dispatcher runs it.
         events: what the controller has told.
         shown: what phones have shown.
     """
 
     link: CbspLink
     host: Host
+    running: asyncio.Task[None]
     events: list[dict[str, Any]] = field(default_factory=list)
     shown: list[Shown] = field(default_factory=list)
 
@@ -206,11 +208,12 @@ async def bench(
     link = CbspLink(
         "bsc-1", endpoint, profile or rules(), listeners=Listeners(), random=lambda: 0.5
     )
-    tasks.append(asyncio.create_task(link.run()))
+    running = asyncio.create_task(link.run())
+    tasks.append(running)
     if role == "listen":
         tasks.append(asyncio.create_task(host.connect(address, port, None, retry_s=0.01)))
     try:
-        made = Bench(link, host, events, shown)
+        made = Bench(link, host, running, events, shown)
         if is_up:
             async with asyncio.timeout(PATIENCE_S):
                 await link.wait_ready()

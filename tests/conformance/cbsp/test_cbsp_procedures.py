@@ -134,6 +134,17 @@ def test_newer_connection_takes_over() -> None:
     run(story, role="listen")
 
 
+@pytest.mark.parametrize("role", ["connect", "listen"])
+def test_ending_the_link_ends_the_connection(role: str) -> None:
+    """A gateway that stops leaves no connection behind, whoever has made it."""
+
+    async def story(made: Bench) -> None:
+        made.running.cancel()
+        await made.until(lambda: made.host.session is None)
+
+    run(story, role=role)
+
+
 def test_stranger_is_refused() -> None:
     """Who connects from an address that no controller has is let go at once."""
 
