@@ -97,11 +97,17 @@ demo: setup ## replay the outage of 25 October 2021 against three simulated carr
 states: setup ## draw docs/states.md from the transition tables
 	$(BIN)/python tests/house/states.py
 
+asyncapi: setup ## write docs/asyncapi.json from the code that reads and writes the messages
+	$(BIN)/cbgateway mqtt asyncapi >docs/asyncapi.json
+
 openapi: setup ## write docs/openapi.json from the routes
 	$(BIN)/cbgateway api openapi >docs/openapi.json
 
 bench: setup ## measure, side by side with a peer
 	$(BIN)/python benchmarks/run.py
+
+bench-mqtt: setup peers ## measure intake over MQTT: receipts a second, and how long each takes
+	$(BIN)/python benchmarks/bench_mqtt.py
 
 bench-smsc: setup ## measure how fast the simulated SMSC answers
 	$(BIN)/python benchmarks/bench_smsc.py
@@ -129,6 +135,7 @@ $(PEERS): tests/integration/peers/package-lock.json Makefile
 	command -v osmo-bsc >/dev/null || need="$$need osmo-bsc"; \
 	command -v osmo-bts-virtual >/dev/null || need="$$need osmo-bts"; \
 	command -v ip >/dev/null || need="$$need iproute2"; \
+	command -v mosquitto_sub >/dev/null || need="$$need mosquitto mosquitto-clients"; \
 	command -v chromium >/dev/null || need="$$need chromium"; \
 	command -v bearerbox >/dev/null || need="$$need kannel"; \
 	[ -z "$$need" ] || { apt-get update -qq && \

@@ -41,7 +41,7 @@ from cbgateway.domain.ports import (
     Store,
     Transaction,
 )
-from cbgateway.front import serving_http
+from cbgateway.front import serving_http, serving_mqtt
 from cbgateway.history import History
 from cbgateway.home import (
     ballast_of,
@@ -61,11 +61,13 @@ from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.keyring import Keyring
 from cbgateway.preflight import Finding, Level, check_may_serve, findings
+from cbgateway.profiles.contacts import Directory
+from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.loader import Profiles, load_profiles
 from cbgateway.profiles.models import Pacing
 from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
-from cbgateway.service import approval, intake
+from cbgateway.service import approval, intake, promises
 from cbgateway.service.authority import signer_of
 from cbgateway.service.coverage import CellMap
 from cbgateway.service.deployment import Deployment
@@ -85,6 +87,7 @@ from cbgateway.signing.seal import Seal, check_texts, open_seal
 from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
+from cbgateway.telling import Telling
 
 T = TypeVar("T")
 
@@ -165,6 +168,11 @@ class Gateway:
             self.settings, self.deployment, self.store, self.marks, self.clock, self.keyring
         )
 
+    @property
+    def telling(self) -> Telling:
+        """Give what this gateway tells beside its bulletins."""
+        return Telling(self.settings, self.deployment, self.store, self.clock)
+
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
         request = parse_bulletin(octets)
@@ -234,10 +242,10 @@ class Gateway:
             WorkflowError: it was not approved.
         """
         exchange = self.cap()
-        now = self.clock.now()
-        return self.desk.commit(
-            Write(lambda tx: exchange.export(tx, bulletin_id, now=now), is_urgent=True)
+        write = Write(
+            lambda tx: exchange.export(tx, bulletin_id, now=self.clock.now()), is_urgent=True
         )
+        return self.desk.commit(write)
 
     def cap(self) -> CapExchange:
         """Give what the settings say of those that alerts are exchanged with.
@@ -494,6 +502,7 @@ class Gateway:
             for (peer_id, state), count in tx.count_open().items():
                 deliveries.setdefault(peer_id, {})[state.value] = count
             size = tx.audit_size()
+            missed = tx.count(promises.COUNTER)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
@@ -508,6 +517,7 @@ class Gateway:
                 "entries": size,
                 "witnessed": None if witnessed is None else witnessed.size,
             },
+            "promises": {"missed": missed, "open": self.telling.promises()},
             "has_ballast": ballast_of(self.settings).is_there(),
             "peers": self._peer_ages(),
         }
@@ -565,10 +575,18 @@ class Gateway:
             )
             beside = [
                 asyncio.create_task(work)
-                for work in (self._witness(), reloader.run(), self._link_tests(links).run())
+                for work in (
+                    self._witness(),
+                    self.telling.run(),
+                    reloader.run(),
+                    self._link_tests(links).run(),
+                )
             ]
             try:
-                async with serving_http(self.desk, self.status, stop, on_ready) as front:
+                async with (
+                    serving_http(self.desk, self.status, stop, on_ready) as front,
+                    serving_mqtt(self.desk, stop),
+                ):
                     await dispatcher.run(stop, front.ready)
             finally:
                 for task in beside:
@@ -653,7 +671,7 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
     """Choose the profiles that a gateway's settings name.
 
     Raises:
-        UnknownNameError: they name a country or carrier that no profile has.
+        UnknownNameError: they name a country, carrier or deadlines that no profile has.
     """
     if settings.country not in profiles.countries:
         raise UnknownNameError("country", settings.country, known=tuple(profiles.countries))
@@ -694,7 +712,21 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
         networks=networks,
         controllers={name: one.network for name, one in settings.controllers.items()},
         cells={code: _load_cells(settings, network, regions) for code, network in networks.items()},
+        deadlines=_deadlines(settings, profiles),
+        directory=profiles.directories.get(settings.country, Directory()),
+        words={
+            language: profiles.words[language]
+            for language in profiles.countries[settings.country].languages
+            if language in profiles.words
+        },
     )
+
+
+def _deadlines(settings: Settings, profiles: Profiles) -> DeadlineProfile:
+    code = settings.deadlines or profiles.countries[settings.country].deadlines
+    if code not in profiles.deadlines:
+        raise UnknownNameError("deadline profile", code, known=tuple(profiles.deadlines))
+    return profiles.deadlines[code]
 
 
 def _load_cells(settings: Settings, network: NetworkProfile, regions: Regions) -> CellMap:

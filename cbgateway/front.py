@@ -12,7 +12,11 @@ from cbgateway.desk import Desk
 from cbgateway.domain.ports import Store
 from cbgateway.interfaces.http.backend import Backend
 from cbgateway.interfaces.http.tokens import Tokens
-from cbgateway.settings import HttpSettings, is_loopback
+from cbgateway.interfaces.mqtt.address import BrokerAddress
+from cbgateway.interfaces.mqtt.intake import MqttIntake
+from cbgateway.interfaces.mqtt.state import Board
+from cbgateway.interfaces.mqtt.topics import Topics
+from cbgateway.settings import HttpSettings, MqttSettings, is_loopback, read_secret, trusting
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 
@@ -107,6 +111,59 @@ async def serving_http(
         finally:
             stop.set()
             await serving
+
+
+@asynccontextmanager
+async def serving_mqtt(desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Serve MQTT beside what is done inside, when the settings ask for it.
+
+    A broker that is away holds nothing else up.
+
+    Raises:
+        KeyUnusableError: the password cannot be read.
+        InputError: the authorities cannot be read.
+    """
+    if desk.settings.mqtt is None:
+        yield
+        return
+    from cbgateway.interfaces.mqtt.connection import MqttConnection  # noqa: PLC0415 - takes a while
+
+    mode, gateway = desk.settings.mode, desk.store.meta["gateway_id"]
+    topics = Topics(mode, desk.settings.mqtt.site)
+    address = broker_address(desk.settings.mqtt, client_id=f"cbgateway-{gateway}")
+    with closing(SqliteStore.open(desk.settings.database)) as reading:
+        connection = MqttConnection(
+            address,
+            MqttIntake(topics, desk.deployment, desk, desk.clock),
+            Board(topics, desk.deployment, f"urn:cbgateway:{gateway}"),
+            reading,
+            gateway=gateway,
+        )
+        ending = asyncio.Event()
+        serving = asyncio.create_task(connection.run(ending))
+        serving.add_done_callback(lambda _: stop.set())
+        try:
+            yield
+        finally:
+            ending.set()
+            await serving
+
+
+def broker_address(mqtt: MqttSettings, *, client_id: str) -> BrokerAddress:
+    """Give where the broker is.
+
+    Raises:
+        KeyUnusableError: the password cannot be read.
+        InputError: the authorities cannot be read.
+    """
+    return BrokerAddress(
+        host=mqtt.host,
+        port=mqtt.port,
+        client_id=mqtt.client_id or client_id,
+        username=mqtt.username,
+        password=None if mqtt.password_file is None else read_secret(mqtt.password_file),
+        tls=None if mqtt.tls_ca_file is None else trusting(mqtt.tls_ca_file),
+    )
 
 
 def _names(http: HttpSettings, address: str) -> frozenset[str]:

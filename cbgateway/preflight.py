@@ -27,6 +27,7 @@ from cbgateway.settings import (
     Settings,
     is_loopback,
     read_password,
+    read_secret,
 )
 from cbgateway.signing.keys import KNOWN_KEYS, SigningKey
 
@@ -80,6 +81,7 @@ def findings(home: Path, settings: Settings, tx: Transaction, *, now: datetime) 
         ("witness", lambda: _witness(home, settings, doubtful)),
         ("carriers", lambda: _carriers(settings) if strict else iter(())),
         ("http", lambda: _http(settings, doubtful)),
+        ("mqtt", lambda: _mqtt(settings, doubtful)),
         ("environment", lambda: _environment(doubtful)),
         ("clock", lambda: _clock(now, doubtful)),
     ]
@@ -189,6 +191,23 @@ def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
                 "if the end of a tunnel listens there"
             )
             yield Level.FAIL, detail
+
+
+def _mqtt(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
+    mqtt = settings.mqtt
+    if mqtt is None:
+        return
+    if mqtt.tls_ca_file is None and not is_loopback(mqtt.host):
+        yield doubtful, f"mqtt: {mqtt.host} is reached without TLS; name its tls_ca_file"
+    if mqtt.tls_ca_file is not None and not mqtt.tls_ca_file.is_file():
+        yield Level.FAIL, f"mqtt: there is no {mqtt.tls_ca_file}"
+    if mqtt.username is None:
+        yield doubtful, "mqtt: no username; the broker cannot tell this gateway from others"
+    if mqtt.password_file is not None:
+        try:
+            read_secret(mqtt.password_file)
+        except KeyUnusableError as error:
+            yield Level.FAIL, str(error)
 
 
 def _http(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:

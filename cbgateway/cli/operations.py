@@ -83,6 +83,9 @@ def status(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
         oldest = f"oldest link test {max(ages):.0f} s ago" if ages else "no link test yet"
         up = sum(one["is_up"] for one in peers)
         console.print(f"peers: {up} of {len(peers)} up, {oldest}")
+    missed, promised = report["promises"]["missed"], report["promises"]["open"]
+    late = sum(one["is_missed"] for one in promised)
+    console.print(f"promises: {len(promised)} open, {late} of them late; {missed} missed so far")
     log = report["audit"]
     console.print(f"history: {log['entries']} entries, witnessed up to {log['witnessed'] or 0}")
     if not report["has_ballast"]:

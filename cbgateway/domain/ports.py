@@ -110,11 +110,7 @@ class Transaction(Protocol):
         ...
 
     def count(self, counter: str) -> int:
-        """Give how often something has happened.
-
-        Args:
-            counter: ``authority``, ``recipients``, ``clock`` or ``link-test``.
-        """
+        """Give how often something has happened, such as ``authority`` or ``recipients``."""
         ...
 
     def bump(self, counter: str) -> None:
@@ -164,6 +160,10 @@ class Transaction(Protocol):
 
     def bulletin_of(self, sender: str, identifier: str) -> tuple[BulletinRecord, str] | None:
         """Find what a sender's document with this name became, and the document's hash."""
+        ...
+
+    def bulletin_with_code(self, code: str) -> BulletinRecord | None:
+        """Find a bulletin by its verification code."""
         ...
 
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:

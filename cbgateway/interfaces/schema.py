@@ -18,14 +18,17 @@ from pydantic import (
     model_validator,
 )
 
-from cbgateway.domain.bulletin import BulletinKind, Mode
+from cbgateway.domain.bulletin import BulletinKind, Confidence, EmergencyCalls, Mode
 from cbgateway.domain.errors import InputError, MalformedError
 from cbgateway.domain.incident import Incident, IncidentState, Service
 from cbgateway.service.intake import Request
+from cbgateway.service.wording import StatedFacts
 
 DOCUMENT_OCTETS_MAX = 262_144  # 256 KiB: a hundred times the longest honest bulletin
 TEXT_CHARACTERS_MAX = 2_000  # above every class's budget: the class names the real limit
 REGIONS_MAX = 512
+WORKAROUNDS_MAX = 8  # advice that nobody can take in any more
+READ_BACK_MAX = 8  # numbers outside the directory; each has to be typed twice
 DIGITS_MAX = 20  # RFC 8785 writes integers of sixteen; a sign, and some room to be told of it
 PROBLEMS_MAX = 20
 """Faults named before the rest is only counted: nobody reads more, and each may be long."""
@@ -77,6 +80,16 @@ class TemplateDocument(_Document):
     slots: dict[str, str | int | dict[str, str]] = Field(default_factory=dict, max_length=64)
 
 
+class FactsDocument(_Document):
+    """What a bulletin says, for pages and briefings."""
+
+    cause: Identifier | None = None
+    confidence: Confidence | None = None
+    eta: AwareDatetime | Duration | None = None
+    emergency_calls: EmergencyCalls | None = None
+    workarounds: Annotated[tuple[Identifier, ...], _at_most(WORKAROUNDS_MAX)] = ()
+
+
 class BulletinDocument(_Document):
     """One bulletin as a sender writes it. Times carry an offset; durations are ISO 8601."""
 
@@ -97,6 +110,11 @@ class BulletinDocument(_Document):
     next_update: AwareDatetime | Duration | None = None
     mode: Mode | None = None
     allow_duplicate: bool = False
+    facts: FactsDocument | None = None
+    read_back: Annotated[
+        tuple[Annotated[str, Field(max_length=SHOWN_CHARACTERS_MAX)], ...],
+        _at_most(READ_BACK_MAX),
+    ] = ()
 
     @model_validator(mode="after")
     def _texts_or_template(self) -> Self:
@@ -149,6 +167,8 @@ class BulletinDocument(_Document):
             next_update=self.next_update,
             mode=self.mode,
             allow_duplicate=self.allow_duplicate,
+            facts=StatedFacts() if self.facts is None else StatedFacts(**dict(self.facts)),
+            read_back=self.read_back,
         )
 
 

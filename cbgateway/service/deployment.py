@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from cbgateway.domain.bulletin import BulletinKind, Mode
 from cbgateway.domain.errors import UnknownNameError
+from cbgateway.profiles.contacts import Directory
+from cbgateway.profiles.deadlines import STANDARD, DeadlineProfile
 from cbgateway.profiles.models import AlertClass, CarrierProfile, CountryProfile
 from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
 from cbgateway.profiles.templates import Template
+from cbgateway.profiles.words import LanguageWords
 from cbgateway.service.coverage import CellMap
 
 
@@ -22,6 +26,9 @@ class Deployment:
         networks: by code; radio networks that are reached without a message centre.
         controllers: which network each controller of this gateway belongs to.
         cells: by network.
+        deadlines: by when people hear.
+        directory: numbers and links that texts may show.
+        words: by language; texts in a language without words are not linted.
     """
 
     mode: Mode
@@ -32,6 +39,14 @@ class Deployment:
     networks: Mapping[str, NetworkProfile] = field(default_factory=dict)
     controllers: Mapping[str, str] = field(default_factory=dict)
     cells: Mapping[str, CellMap] = field(default_factory=dict)
+    deadlines: DeadlineProfile = STANDARD
+    directory: Directory = field(default_factory=Directory)
+    words: Mapping[str, LanguageWords] = field(default_factory=dict)
+
+    @property
+    def utc_offset(self) -> timedelta:
+        """How far the country's clocks are ahead of UTC."""
+        return timedelta(minutes=self.country.utc_offset_min)
 
     def alert_class(self, name: str) -> AlertClass:
         """Find an alert class.

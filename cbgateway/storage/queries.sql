@@ -92,6 +92,10 @@ SELECT b.document, b.state, b.submission, b.decision, r.content_hash
 FROM revision AS r JOIN bulletin AS b USING (bulletin_id)
 WHERE r.sender = :sender AND r.identifier = :identifier;
 
+-- name: bulletin_with_code
+SELECT document, state, submission, decision FROM bulletin
+WHERE json_extract(document, '$.code') = :code;
+
 -- name: bulletins
 SELECT document, state, submission, decision
 FROM bulletin ORDER BY incident_id, number;

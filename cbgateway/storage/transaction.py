@@ -214,6 +214,9 @@ class SqliteTransaction:
         rows = self._rows("bulletin_of", sender=sender, identifier=identifier)
         return _first((record_of(row), row["content_hash"]) for row in rows)
 
+    def bulletin_with_code(self, code: str) -> BulletinRecord | None:
+        return _first(map(record_of, self._rows("bulletin_with_code", code=code)))
+
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
         if incident_id is None:
             return tuple(map(record_of, self._rows("bulletins")))
@@ -742,8 +745,13 @@ class SqliteTransaction:
 
 
 def _said(bulletin: Bulletin) -> str:
-    """Name what a bulletin tells whom: the same name for the same, whatever the order."""
-    return digest({"regions": sorted(bulletin.regions), "texts": dict(bulletin.texts)})
+    """Name what a bulletin tells whom: the same name for the same, whatever the order and code."""
+    code = bulletin.code
+    texts = {
+        language: text.replace(code, "") if code else text
+        for language, text in bulletin.texts.items()
+    }
+    return digest({"regions": sorted(bulletin.regions), "texts": texts})
 
 
 def _first(items: Iterable[T]) -> T | None:

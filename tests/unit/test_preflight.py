@@ -102,7 +102,7 @@ def test_sound_gateway_passes_in_every_mode(tmp_path: Path, mode: Mode) -> None:
     assert [one for one in found if one.level is not Level.OK] == []
     assert [one.check for one in found] == [
         *("permissions", "passwords", "keys", "people", "disk", "witness"),
-        *("carriers", "http", "environment", "clock", "database", "history"),
+        *("carriers", "http", "mqtt", "environment", "clock", "database", "history"),
     ]
     assert RUNNER.invoke(app, ["doctor", "--home", str(home)]).exit_code == 0
 
@@ -541,3 +541,26 @@ def test_http_is_looked_at(tmp_path: Path, lines: str, live: str, test: str, wor
         ((level, detail),) = look(home, "http")
         assert level == expected
         assert words in detail
+
+
+@pytest.mark.parametrize(
+    ("lines", "live", "words"),
+    [
+        ('username = "gateway"', "ok", ""),
+        ("port = 1883", "fail", "no username"),
+        ('username = "g"\nhost = "192.0.2.1"', "fail", "without TLS"),
+        ('username = "g"\ntls_ca_file = "nothing.pem"', "fail", "there is no"),
+        ('username = "g"\npassword_file = "nothing"', "fail", "secret"),
+        ('username = "g"\npassword_file = "empty"', "fail", "empty"),
+    ],
+)
+def test_mqtt_is_looked_at(tmp_path: Path, lines: str, live: str, words: str) -> None:
+    """A broker elsewhere needs TLS, and has to know this gateway from others."""
+    home = make(tmp_path, Mode.LIVE)
+    (home / "empty").touch(mode=0o600)
+    with (home / FILE_NAME).open("a", encoding="utf-8") as file:
+        file.write(f"\n[mqtt]\n{lines}\n")
+
+    ((level, detail),) = look(home, "mqtt")
+    assert level == live
+    assert words in detail

@@ -439,6 +439,8 @@ PLAIN = {
     ("cap", "export"),
     ("api", "approval"),
     ("api", "openapi"),
+    ("mqtt", "tail"),
+    ("mqtt", "asyncapi"),
 }
 """Commands that print one document, whoever asks."""
 
