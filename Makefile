@@ -42,7 +42,7 @@ test: setup ## the tests that need nothing from outside (two minutes)
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 
-integration: setup peers ## tests against outside peers: tshark, npm smpp, kannel, mosquitto
+integration: setup peers ## tests against outside peers: tshark, npm smpp, Kannel, mosquitto, Chromium, osmo-bsc (root)
 	$(BIN)/pytest -m integration
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
@@ -128,8 +128,13 @@ lock: ## write requirements.lock anew (needs uv)
 
 peers: $(PEERS) ## install the outside peers with apt and npm
 
-$(PEERS): tests/integration/peers/package-lock.json
+# The stations need nothing but their programs; where a service manager would start them, say
+# `systemctl disable --now osmo-bsc osmo-bts-virtual`, since the tests start their own.
+$(PEERS): tests/integration/peers/package-lock.json Makefile
 	need=; command -v tshark >/dev/null || need=tshark; command -v npm >/dev/null || need="$$need nodejs npm"; \
+	command -v osmo-bsc >/dev/null || need="$$need osmo-bsc"; \
+	command -v osmo-bts-virtual >/dev/null || need="$$need osmo-bts"; \
+	command -v ip >/dev/null || need="$$need iproute2"; \
 	command -v mosquitto_sub >/dev/null || need="$$need mosquitto mosquitto-clients"; \
 	command -v chromium >/dev/null || need="$$need chromium"; \
 	command -v bearerbox >/dev/null || need="$$need kannel"; \

@@ -36,7 +36,7 @@ def read_recipients(
     Raises:
         InputError: lines are wrong; names them, once all were looked at.
     """
-    rows = _rows(stream)
+    rows = rows_of(stream)
     _, header = next(rows, (1, []))
     if tuple(header) != COLUMNS:
         msg = f"line 1: the header is {','.join(COLUMNS)}, not {','.join(header)[:80]!r}"
@@ -59,7 +59,7 @@ def read_recipients(
         raise InputError(*problems)
 
 
-def _rows(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+def rows_of(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     """Give each row with the number of its last line.
 
     Raises:

@@ -8,7 +8,7 @@ window can ever be in doubt; a second copy goes out once if the alert class says
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -155,7 +155,8 @@ class Outbox:
         order = self._order_to_send(tx, record, delivery, now)
         if order is None:
             return None
-        handle = tx.handle(delivery)
+        is_recovery = delivery.state is DeliveryState.IN_DOUBT
+        handle = replace(tx.handle(delivery), is_recovery=is_recovery)
         if delivery.is_stop and not handle.may_be_on_air:
             has_left = delivery.state is DeliveryState.IN_DOUBT
             state = DeliveryState.ACKED if has_left else DeliveryState.CANCELLED

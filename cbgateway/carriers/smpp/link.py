@@ -48,7 +48,7 @@ from cbgateway.domain.orders import (
     WriteReplace,
 )
 from cbgateway.domain.outcomes import Outcome
-from cbgateway.domain.ports import Inbox
+from cbgateway.domain.ports import Inbox, PeerStatus
 from cbgateway.profiles.models import SmppProfile
 
 CONNECT_TIMEOUT_S = 10
@@ -119,6 +119,7 @@ class SmppLink:
         self._pump: Pump | None = None
         self._last_problem = ""
         self._is_draining = False
+        self._answered_at: float | None = None
 
     @property
     def window_max(self) -> int:
@@ -166,6 +167,39 @@ class SmppLink:
                 assert_never(order)
         pdu = await self._request(request, is_urgent=is_urgent)
         return broadcast_report(pdu, handle=handle)
+
+    async def probe(self) -> float:
+        """Prove the way to the message centre and back by enquire_link; gives seconds.
+
+        Raises:
+            NotSentError: no association.
+            UnansweredError: no answer in time.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await self._request((smpp.EnquireLink(), ()), is_urgent=True)
+        self._answered_at = loop.time()
+        return loop.time() - began
+
+    def status(self) -> PeerStatus:
+        """Say how the message centre stands."""
+        answered_at = self._answered_at
+        now = asyncio.get_running_loop().time()
+        return PeerStatus(
+            peer_id=self.peer_id,
+            interface="smpp",
+            role="connect",
+            address=f"{self._endpoint.host}:{self._endpoint.port}",
+            is_up=self._ready.is_set(),
+            since_s=None,
+            answered_s=None if answered_at is None else now - answered_at,
+            round_trip_s=None,
+            broadcasts=0,
+            cells_on_air=0,
+            cells_failed=0,
+            cells_down=(),
+            problem=self._last_problem,
+        )
 
     async def _run_once(self) -> None:
         """Connect, and come back when the connection is gone."""
@@ -234,6 +268,8 @@ class SmppLink:
                 self._ready.set()
                 self._log.bind(system_id=system_id).info("bound")
             case Answered() | Unanswered():
+                if isinstance(event, Answered):
+                    self._answered_at = asyncio.get_running_loop().time()
                 _resolve(event)
             case Settled(token=Slice() as sent):
                 self._on_settled(event, sent)
