@@ -28,6 +28,8 @@ from cbgateway.domain.people import Permission
 from cbgateway.interfaces.http.client import signed_headers
 from cbgateway.signing.keys import SigningKey
 
+LETTERS = str.maketrans("0123456789", "가나다라마바사아자차")
+"""Digits in a text would be telephone numbers that nobody has verified."""
 ROOT = Path(__file__).parents[1]
 SENDERS = 8
 CONNECTIONS = 16
@@ -128,7 +130,9 @@ def requests(port: int, keys: list[SigningKey], kind: str, round_number: int) ->
             "kind": kind,
             "regions": ["KR-26"],
             "texts": {
-                "ko": f"[과기정통부] {number} 부산 KT 통신 장애 {round_number}. 원인 확인 중"
+                "ko": f"[과기정통부] {number} 부산 KT 통신 장애 {round_number}. 원인 확인 중".translate(
+                    LETTERS
+                )
             },
             "next_update": "PT30M",
         }
