@@ -42,7 +42,7 @@ test: setup ## the tests that need nothing from outside (two minutes)
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 
-integration: setup peers ## tests against outside peers: tshark, npm smpp, Kannel, Chromium, osmo-bsc (root)
+integration: setup peers ## tests against outside peers: tshark, npm smpp, Kannel, mosquitto, Chromium, osmo-bsc (root)
 	$(BIN)/pytest -m integration
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.

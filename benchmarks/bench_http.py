@@ -7,6 +7,7 @@ signed before the clock starts. Rounds of both sides are interleaved.
 import argparse
 import asyncio
 import json
+import os
 import platform
 import socket
 import statistics
@@ -49,6 +50,13 @@ class Round:
 
     per_s: float
     latencies_s: list[float]
+    cpu_ms: float
+
+
+def cpu_s(pid: int) -> float:
+    """Give what a process has used of the processors."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def free_port() -> int:
@@ -75,8 +83,8 @@ def make_gateway(home: Path, port: int) -> list[SigningKey]:
 
 
 @contextmanager
-def serving(arguments: list[str], port: int) -> Iterator[None]:
-    """Run a server until the block ends."""
+def serving(arguments: list[str], port: int) -> Iterator[int]:
+    """Run a server until the block ends; gives its process id."""
     process = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         stdout=subprocess.DEVNULL,
@@ -92,7 +100,7 @@ def serving(arguments: list[str], port: int) -> Iterator[None]:
                 if process.poll() is not None:
                     sys.exit(f"{arguments} has ended with {process.returncode}")
                 time.sleep(0.05)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait()
@@ -141,7 +149,7 @@ def requests(port: int, keys: list[SigningKey], kind: str, round_number: int) ->
     return made
 
 
-async def load(port: int, made: list[bytes]) -> Round:
+async def load(port: int, pid: int, made: list[bytes]) -> Round:
     """Send them over some connections, each as soon as the one before is answered."""
     waiting = deque(made)
     latencies: list[float] = []
@@ -160,9 +168,10 @@ async def load(port: int, made: list[bytes]) -> Round:
                 sys.exit(f"{head.decode()}{body.decode()}")
         writer.close()
 
-    began = time.perf_counter()
+    used_s, began = cpu_s(pid), time.perf_counter()
     await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
-    return Round(len(made) / (time.perf_counter() - began), latencies)
+    per_s = len(made) / (time.perf_counter() - began)
+    return Round(per_s, latencies, (cpu_s(pid) - used_s) / len(made) * 1000)
 
 
 def row(what: str, ours: list[Round], bare: list[Round]) -> dict[str, Any]:
@@ -176,6 +185,7 @@ def row(what: str, ours: list[Round], bare: list[Round]) -> dict[str, Any]:
             "p50_ms": round(cuts[49] * 1000, 1),
             "p99_ms": round(cuts[98] * 1000, 1),
             "max_ms": round(latencies[-1] * 1000, 1),
+            "cpu_ms": round(statistics.median(one.cpu_ms for one in rounds), 2),
         }
 
     mine, theirs = figures(ours), figures(bare)
@@ -196,14 +206,21 @@ def main() -> None:
         peer = ["uvicorn", "--app-dir", str(folder), "--port", str(bare), "--http", "h11"]
         rows = []
         with (
-            serving(["cbgateway", "serve", "--home", str(folder / "home")], ours),
-            serving([*peer, "--no-access-log", "--log-level", "warning", "bare:app"], bare),
+            serving(["cbgateway", "serve", "--home", str(folder / "home")], ours) as our_pid,
+            serving(
+                [*peer, "--no-access-log", "--log-level", "warning", "bare:app"], bare
+            ) as bare_pid,
         ):
+            pids = our_pid, bare_pid
             for kind in KINDS:
                 rounds: tuple[list[Round], list[Round]] = ([], [])
                 for number in range(ROUNDS):
-                    rounds[0].append(asyncio.run(load(ours, requests(ours, keys, kind, number))))
-                    rounds[1].append(asyncio.run(load(bare, requests(bare, keys, kind, number))))
+                    rounds[0].append(
+                        asyncio.run(load(ours, pids[0], requests(ours, keys, kind, number)))
+                    )
+                    rounds[1].append(
+                        asyncio.run(load(bare, pids[1], requests(bare, keys, kind, number)))
+                    )
                 rows.append(row(f"{kind} bulletins accepted", *rounds))
         with Gateway.open(folder / "home") as gateway, gateway.store.read() as tx:
             stored = sum(tx.count_bulletins().values())

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import os
 import platform
 import statistics
 import sys
@@ -71,8 +72,14 @@ def commands(key: SigningKey, topics: Topics, count: int, name: str) -> list[byt
     ]
 
 
+def spent_s(pid: int) -> float:
+    """Give the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def publish(
-    port: int, topics: Topics, payloads: list[bytes], rate: float | None
+    port: int, topics: Topics, payloads: list[bytes], rate: float | None, pid: int
 ) -> dict[str, Any]:
     """Publish all, at a rate or as fast as receipts come; give what was measured."""
     begun: dict[str, float] = {}
@@ -106,6 +113,7 @@ async def publish(
                     return
 
         receiving = asyncio.create_task(receive())
+        used_s = spent_s(pid)
         start = time.perf_counter()
         sending = []
         for number, payload in enumerate(payloads):
@@ -118,10 +126,12 @@ async def publish(
         await asyncio.gather(*sending)
         await asyncio.wait_for(receiving, 60)
         seconds = time.perf_counter() - start
+        used_s = spent_s(pid) - used_s
     cuts = statistics.quantiles(spent, n=100)
     return {
         "commands": len(payloads),
         "refused": refused,
+        "gateway_cpu_ms": round(used_s / len(payloads) * 1000, 2),
         "receipts_per_s": round(len(payloads) / seconds),
         "p50_ms": round(statistics.median(spent) * 1000, 1),
         "p99_ms": round(cuts[98] * 1000, 1),
@@ -144,16 +154,18 @@ def main() -> None:
         key = SigningKey.load(gateway.home / "keys" / "people" / "alice.pem")
         topics = Topics(Mode.TEST, "lab")
         gateway.serve()
+        pid = gateway.process.pid
+
+        def measure(name: str, count: int, rate: float | None) -> dict[str, Any]:
+            payloads = commands(key, topics, count, name)
+            return asyncio.run(publish(broker.port, topics, payloads, rate, pid))
+
         try:
-            asyncio.run(publish(broker.port, topics, commands(key, topics, 200, "warm"), 100.0))
-            paced = commands(key, topics, options.commands, "paced")
+            measure("warm", 200, 100.0)
             result = {
-                "at a rate": asyncio.run(publish(broker.port, topics, paced, options.rate)),
-                "at once": asyncio.run(
-                    publish(
-                        broker.port, topics, commands(key, topics, options.commands, "once"), None
-                    )
-                ),
+                f"{options.rate:.0f}/s": measure("paced", options.commands, options.rate),
+                "at once": measure("once", options.commands, None),
+                "load": os.getloadavg()[0],
                 "python": platform.python_version(),
             }
         finally:

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -503,6 +503,7 @@ class Gateway:
                 deliveries.setdefault(peer_id, {})[state.value] = count
             size = tx.audit_size()
             missed = tx.count(promises.COUNTER)
+            promised = self.telling.promises_in(tx)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
@@ -517,7 +518,7 @@ class Gateway:
                 "entries": size,
                 "witnessed": None if witnessed is None else witnessed.size,
             },
-            "promises": {"missed": missed, "open": self.telling.promises()},
+            "promises": {"missed": missed, "open": promised},
             "has_ballast": ballast_of(self.settings).is_there(),
             "peers": self._peer_ages(),
         }
@@ -575,13 +576,10 @@ class Gateway:
             )
             beside = [
                 asyncio.create_task(work)
-                for work in (
-                    self._witness(),
-                    self.telling.run(),
-                    reloader.run(),
-                    self._link_tests(links).run(),
-                )
+                for work in (self._witness(), reloader.run(), self._link_tests(links).run())
             ]
+            done = asyncio.Event()
+            telling = asyncio.create_task(self._tell(done))
             try:
                 async with (
                     serving_http(self.desk, self.status, stop, on_ready) as front,
@@ -589,11 +587,17 @@ class Gateway:
                 ):
                     await dispatcher.run(stop, front.ready)
             finally:
+                done.set()
                 for task in beside:
                     task.cancel()
-                await asyncio.gather(*beside, return_exceptions=True)
+                await asyncio.gather(*beside, telling, return_exceptions=True)
                 self.settings.peers.unlink(missing_ok=True)
             await asyncio.to_thread(self.history.checkpoint)
+
+    async def _tell(self, done: asyncio.Event) -> None:
+        """Look after promises and pages through a connection of their own."""
+        with closing(SqliteStore.open(self.settings.database, mode=self.settings.mode)) as store:
+            await replace(self.telling, store=store).run(done)
 
     async def _witness(self) -> None:
         """Have the audit log witnessed whenever it has grown."""

@@ -30,6 +30,7 @@ from cbgateway.settings import (
     read_secret,
 )
 from cbgateway.signing.keys import KNOWN_KEYS, SigningKey
+from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 
 APPROVERS_MIN = 2
 PASSWORD_CHARACTERS_MIN = 6
@@ -82,6 +83,7 @@ def findings(home: Path, settings: Settings, tx: Transaction, *, now: datetime) 
         ("carriers", lambda: _carriers(settings) if strict else iter(())),
         ("http", lambda: _http(settings, doubtful)),
         ("mqtt", lambda: _mqtt(settings, doubtful)),
+        ("cap", lambda: _cap(settings, tx, now)),
         ("environment", lambda: _environment(doubtful)),
         ("clock", lambda: _clock(now, doubtful)),
     ]
@@ -191,6 +193,31 @@ def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
                 "if the end of a tunnel listens there"
             )
             yield Level.FAIL, detail
+
+
+def _cap(settings: Settings, tx: Transaction, now: datetime) -> Iterator[tuple[Level, str]]:
+    cap = settings.cap
+    named = {f"the sender {name}": one.certificate for name, one in cap.senders.items()}
+    if cap.certificate is not None and cap.key is not None:
+        named["our own alerts"] = cap.certificate
+        try:
+            load_signing_key(cap.key)
+        except KeyUnusableError as error:
+            yield Level.FAIL, f"cap: {error}"
+    for whose, path in named.items():
+        try:
+            ends = load_certificate(path).not_valid_after_utc
+        except KeyUnusableError as error:
+            yield Level.FAIL, f"cap: {error}"
+            continue
+        if ends <= now:
+            yield Level.FAIL, f"cap: the certificate of {whose} ended {ends.isoformat()}"
+        elif ends <= now + timedelta(days=KEY_ENDS_WARN_D):
+            yield Level.WARN, f"cap: the certificate of {whose} ends {ends.isoformat()}"
+    for name, one in cap.senders.items():
+        person = tx.person(one.person)
+        if person is None or not person.owner or person.is_revoked:
+            yield Level.FAIL, f"cap: {name} counts as {one.person!r}, which is no machine here"
 
 
 def _mqtt(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:

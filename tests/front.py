@@ -126,7 +126,7 @@ class Front:
 
 
 @contextmanager
-def serving(office: Any) -> Iterator[Front]:
+def serving(office: Any, *, is_ready: bool = True) -> Iterator[Front]:
     """Serve an office's gateway over HTTP while the block runs."""
     gateway: Gateway = office.gateway
     tokens = gateway.home / "secrets" / "http-tokens.toml"
@@ -151,7 +151,8 @@ def serving(office: Any) -> Iterator[Front]:
     assert started.wait(START_TIMEOUT_S)
     url = f"http://{facts['address']}"
     with httpx.Client(base_url=url, timeout=START_TIMEOUT_S) as client:
-        facts["ready"]()
+        if is_ready:
+            facts["ready"]()
         yield Front(office, url, tokens, client)
     facts["loop"].call_soon_threadsafe(facts["stop"].set)
     thread.join(START_TIMEOUT_S)

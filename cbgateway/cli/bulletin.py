@@ -357,6 +357,8 @@ def print_bulletin(report: dict[str, Any]) -> None:
     )
     for language, text in report["texts"].items():
         console.print(f"  {language}: {printable(text)}  [dim]({len(text)} characters)[/dim]")
+    if report["code"]:
+        console.print(f"  code: {report['code']}")
     for warning in report["warnings"]:
         console.print(f"  [yellow]warning: {printable(warning)}[/yellow]")
     if report["reason"]:

@@ -148,6 +148,11 @@ def _read_words(folder: Path, profiles: Profiles, problems: list[Problem]) -> No
     for name, words in _read(folder, "languages/*.toml", LanguageWords, problems).items():
         problems += check_language(name, words)
         profiles.words[words.code] = words
+    for country in profiles.countries.values():
+        if country.default_language not in profiles.words:
+            file = f"countries/{country.code}.toml"
+            problem = f"there is no languages/{country.default_language}.toml"
+            problems.append(Problem(file, "default_language", problem))
 
 
 def _read_regions(folder: Path, profiles: Profiles, problems: list[Problem]) -> None:

@@ -746,12 +746,7 @@ class SqliteTransaction:
 
 def _said(bulletin: Bulletin) -> str:
     """Name what a bulletin tells whom: the same name for the same, whatever the order and code."""
-    code = bulletin.code
-    texts = {
-        language: text.replace(code, "") if code else text
-        for language, text in bulletin.texts.items()
-    }
-    return digest({"regions": sorted(bulletin.regions), "texts": texts})
+    return digest({"regions": sorted(bulletin.regions), "texts": bulletin.words})
 
 
 def _first(items: Iterable[T]) -> T | None:

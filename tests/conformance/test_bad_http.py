@@ -18,6 +18,10 @@ from cbgateway.interfaces.http.limits import (
     HEADERS_MAX,
     SIGNATURE_WINDOW_S,
 )
+from cbgateway.signing import http_messages
+from cbgateway.signing.canonical import canonical
+from cbgateway.signing.http_messages import sign_request
+from cbgateway.signing.jws import sign_detached
 from tests.front import Front
 
 PATH = "/v1/incidents"
@@ -407,3 +411,110 @@ def test_address_that_leads_nowhere(
 ) -> None:
     """What is not there, or cannot be done there."""
     check(front, lambda: front.ask(method, path), status, name, "")
+
+
+def resigned(front: Front, **changes: Any) -> dict[str, str]:
+    """Sign the sound request anew, with other headers beside the signature or another time."""
+    body = json.dumps(front.office.document()).encode()
+    settings = {"created": int(front.office.clock.now().timestamp()), "nonce": front.nonce()}
+    fields = changes.pop("fields", {})
+    headers = sign_request(
+        "POST", front.url + PATH, fields, body, front.office.keys["alice"], **settings | changes
+    )
+    return headers | {"x-body": body.decode("latin-1")}
+
+
+def send(front: Front, headers: dict[str, str]) -> Any:
+    """Send what was signed."""
+    body = headers.pop("x-body").encode("latin-1")
+    return front.client.post(PATH, content=body, headers=headers)
+
+
+def test_23_document_without_its_signature(front: Front) -> None:
+    """The request's own signature is no evidence of what the document says."""
+    ask = lambda: send(front, resigned(front))  # noqa: E731 - said once
+    check(front, ask, 401, "unauthenticated", "Document-Signature is needed")
+
+
+def test_26_document_of_another_key(front: Front) -> None:
+    """Signed into the request by alice, and made by bob."""
+    document = front.office.document()
+    signature = sign_detached(
+        canonical(document), front.office.keys["bob"], content="cbgateway-submission-1"
+    )
+    headers = resigned(front, fields={"document-signature": signature})
+    check(front, lambda: send(front, headers), 401, "signature-invalid", "the same key")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name", "words"),
+    [
+        (";created=1635130800", "", "signature-components", "when it was created"),
+        (
+            ";created=1635130800",
+            ";created=1635130800;expires=1635130800",
+            "signature-time",
+            "by its own words",
+        ),
+    ],
+)
+def test_24_signature_without_a_time_of_its_own(
+    front: Front, monkeypatch: pytest.MonkeyPatch, old: str, new: str, name: str, words: str
+) -> None:
+    """It says when it was made, and may say when it ends."""
+    real = http_messages.signature_base
+
+    def changed(request: Any, components: Any, parameters: str) -> bytes:
+        return real(request, components, parameters.replace(old, new))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(http_messages, "signature_base", changed)
+        headers = resigned(front, fields={"document-signature": "a..b"})
+    headers["signature-input"] = headers["signature-input"].replace(old, new)
+    check(front, lambda: send(front, headers), 401, name, words)
+
+
+def test_budget_that_is_empty(front: Front) -> None:
+    """With the time after which it is worth asking again."""
+    for number in range(5):
+        incident = front.office.document()["incident"] | {"id": f"inc-{number}"}
+        texts = {"ko": f"통신 장애 {number}"}
+        bulletin_id = front.submit(front.office.document(incident=incident, texts=texts)).json()[
+            "bulletin"
+        ]
+        if number < 4:
+            assert 202 == front.approve(bulletin_id).status_code
+    refused = check(
+        front, lambda: front.approve(bulletin_id), 429, "budget-exhausted", "possible again"
+    )
+
+    assert int(refused.headers["retry-after"]) > 0
+
+
+def test_wide_area_without_its_phrase(front: Front) -> None:
+    """The plan says what has to be typed."""
+    bulletin_id = front.submit(front.office.document(regions=["KR"])).json()["bulletin"]
+    decision = front.decision(bulletin_id)
+    path = f"/v1/bulletins/{bulletin_id}:approve"
+    without = decision | {"confirmation": ""}
+    ask = lambda: front.ask("POST", path, without, by="bob")  # noqa: E731 - said once
+    check(front, ask, 422, "confirmation-needed", "test 17 regions")
+
+    assert 202 == front.ask("POST", path, decision, by="bob").status_code
+
+
+def test_decision_of_another_form(front: Front) -> None:
+    """Every fault with its place."""
+    document = {"decision": "approve", "bulletin": "inc-1/1", "plan": "x", "at": "now"}
+    ask = lambda: front.ask("POST", "/v1/bulletins/inc-1/1:approve", document, by="bob")  # noqa: E731
+    refused = check(front, ask, 422, "input-invalid", "plan: ")
+
+    assert 2 == len(refused.json()["problems"])
+
+
+def test_if_match_of_what_is_not_there(front: Front) -> None:
+    """There is nothing that it could match."""
+    document = {"decision": "reject", "bulletin": "inc-1/1", "reason": "no"}
+    path = "/v1/bulletins/inc-1/1:reject"
+    ask = lambda: front.ask("POST", path, document, by="bob", if_match='"a"')  # noqa: E731
+    check(front, ask, 404, "unknown-name", "inc-1/1")

@@ -103,6 +103,7 @@ def test_wheel_ships_both_packages_and_the_profiles(tmp_path: Path) -> None:
         "cbgateway/cli/main.py",
         "cbgateway/storage/schema.sql",
         "cbgateway/storage/queries.sql",
+        "cbgateway/interfaces/cap/cap12.xsd",
         "cbgateway/profiles/data/countries/kr.toml",
         "cbgateway/profiles/data/regions/kr.geojson",
         "cbgateway/profiles/data/templates/kr/first.toml",

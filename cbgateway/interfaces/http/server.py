@@ -88,6 +88,7 @@ async def serve(backend: Backend, listening: Listening) -> None:
     try:
         config.load()
     except OSError as error:  # ssl's errors are some, too
+        listening.socket.close()
         msg = f"http: certificate or key cannot be used: {error}"
         raise ConfigurationError(msg) from error
     server = _Server(config)

@@ -32,6 +32,7 @@ QOS0_WAITING_MAX = 64  # only to be refused; beyond, they are dropped
 KEEP_ALIVE_S = 15
 TIMEOUT_S = 10.0
 LOOK_S = 0.2
+TOLD_AT_ONCE = 32  # so that a receipt waits for no more than these
 RECONNECT_MIN_S = 0.5
 RECONNECT_MAX_S = 30.0
 
@@ -180,13 +181,18 @@ class MqttConnection:
 
     async def _tell_changes(self, client: aiomqtt.Client) -> None:
         while True:
-            told = await self._read(self._board.look)
-            await self._tell(client, told)
-            if not told:
-                await asyncio.sleep(LOOK_S)
+            before = self._board.after
+            try:
+                await self._tell(client, await self._read(self._board.look))
+            except BaseException:
+                self._board.after = before  # told again over the next connection
+                raise
+            await asyncio.sleep(LOOK_S)
 
     async def _tell(self, client: aiomqtt.Client, messages: list[Told]) -> None:
-        await asyncio.gather(*(self._publish(client, one) for one in messages))
+        for at in range(0, len(messages), TOLD_AT_ONCE):
+            some = messages[at : at + TOLD_AT_ONCE]
+            await asyncio.gather(*(self._publish(client, one) for one in some))
 
     async def _publish(self, client: aiomqtt.Client, one: Told) -> None:
         properties = properties_of(PacketTypes.PUBLISH, ContentType=one.content_type)

@@ -18,7 +18,7 @@ from cbgateway.interfaces.mqtt.topics import Topics
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.proposals import CLOSED, proposed_state
 
-BATCH_MAX = 32  # leaves told at once; receipts wait for no more than these
+BATCH_MAX = 256  # leaves read at once; the rest follows in the next look
 PUBLIC = {BulletinState.APPROVED, BulletinState.LIVE}
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -58,12 +58,15 @@ class Board:
         self._told.clear()
         if self.after < 0:
             self.after = tx.audit_size() - 1
-        changed = [
-            self._state(self.topics.state("region", code), b"") for code in self.deployment.regions
-        ]
+        told: list[Told | None] = []
         for incident in tx.incidents():
-            changed += self._incident(tx, incident.incident_id)
-        return [one for one in (*changed, *self._carriers(tx)) if one is not None]
+            told += self._incident(tx, incident.incident_id)
+        told += self._carriers(tx)
+        for code in self.deployment.regions:
+            topic = self.topics.state("region", code)
+            told.append(None if topic in self._told else self._state(topic, b""))
+        # the last word on each topic alone: nobody sees a region change while it does not
+        return list({one.topic: one for one in told if one is not None}.values())
 
     def look(self, tx: Transaction) -> list[Told]:
         """Tell what has happened since the last look, and what is different now."""

@@ -101,7 +101,7 @@ def with_mqtt(office: Office, port: int) -> Any:
 
 
 @asynccontextmanager
-async def bench(office: Office) -> AsyncIterator[Bench]:
+async def bench(office: Office, wrap: Callable[[Any], Any]) -> AsyncIterator[Bench]:
     """Give a gateway that is connected to a broker, and a client."""
     server = BrokerServer()
     port = await server.listen("127.0.0.1", 0)
@@ -110,7 +110,7 @@ async def bench(office: Office) -> AsyncIterator[Bench]:
     try:
         async with client_of(address) as client:
             stop = asyncio.Event()
-            async with serving_mqtt(with_mqtt(office, port), stop):
+            async with serving_mqtt(wrap(with_mqtt(office, port)), stop):
                 one = Bench(office, topics, server, address, client)
                 await client.subscribe(f"{topics.prefix}/state/gateway", qos=1)
                 await one.hears("state/gateway", lambda state: state["is_online"])
@@ -119,11 +119,15 @@ async def bench(office: Office) -> AsyncIterator[Bench]:
         server.close()
 
 
-def on_bench(office: Office, work: Callable[[Bench], Awaitable[None]]) -> None:
-    """Run a test's work with everything there."""
+def on_bench(
+    office: Office,
+    work: Callable[[Bench], Awaitable[None]],
+    wrap: Callable[[Any], Any] = lambda desk: desk,
+) -> None:
+    """Run a test's work with everything there; `wrap` puts something around the desk."""
 
     async def run() -> None:
-        async with bench(office) as one:
+        async with bench(office, wrap) as one:
             await work(one)
 
     quick = connection.RECONNECT_MIN_S

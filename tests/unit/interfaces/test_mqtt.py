@@ -123,9 +123,14 @@ def test_connection_that_breaks_comes_back(office: Office) -> None:
             if link._session is not None and link._session.client_id.startswith("cbgateway-"):
                 one.abort()
         away = await bench.hears("state/gateway", lambda one: not one["is_online"])
-        receipt = await bench.ask(bench.command(office.document()))
+        await bench.client.subscribe(f"{bench.topics.prefix}/evt/#", qos=1)
+        await asyncio.to_thread(office.submit, office.document())
+        event = await bench.hears("evt/inc-1/1", lambda one: True)
+        document = office.later("progress")
+        receipt = await bench.ask(bench.command(document))
 
         assert away["mode"] == "test"
+        assert event["type"] == "cbgateway.submitted"
         assert receipt["status"] == "accepted"
         await bench.hears("state/gateway", lambda one: one["is_online"])
 
@@ -315,3 +320,41 @@ def test_board_begins_with_all_that_is_there(office: Office) -> None:
     assert later["state/incident/inc-1"] == b""
     assert {name for name in later if name.startswith("evt/")} == {"evt/inc-1"}
     assert "state/region/KR-26" not in later
+
+
+def test_nothing_is_told_or_acknowledged_before_the_commit(office: Office) -> None:
+    """While the disk takes its time, neither publisher nor broker hears anything."""
+    release: list[asyncio.Event] = []
+
+    class Slow(Desk):  # type: ignore[misc] # one method of it waits
+        """Commits when it is told to."""
+
+        async def commit_together(self, write: Any) -> Any:
+            """Wait, and then commit."""
+            release.append(asyncio.Event())
+            await release[-1].wait()
+            return await super().commit_together(write)
+
+    def wrap(desk: Desk) -> Desk:
+        return Slow(**{name: getattr(desk, name) for name in Desk.__dataclass_fields__})
+
+    async def work(bench: Bench) -> None:
+        asking = asyncio.create_task(bench.ask(bench.command(office.document())))
+        while not release:
+            await asyncio.wait([asking], timeout=0.01)
+        (session,) = [
+            link._session
+            for link in bench.server.connections
+            if link._session is not None and link._session.client_id.startswith("cbgateway-")
+        ]
+        await asyncio.wait([asking], timeout=0.1)
+        before = asking.done(), len(session.in_flight)
+        release[0].set()
+        receipt = await asking
+        while session.in_flight:
+            await asyncio.wait([asyncio.create_task(release[0].wait())], timeout=0.01)
+
+        assert before == (False, 1)
+        assert receipt["status"] == "accepted"
+
+    on_bench(office, work, wrap)

@@ -277,6 +277,14 @@ def test_alarm_that_is_refused(
         tell(office, **changes)
 
 
+def test_only_carrier_need_not_be_named() -> None:
+    """There is no other that it could be."""
+    document = {name: value for name, value in SOUND.items() if name != "sourceSystemId"}
+    alarm = parse_alarm(json.dumps(document).encode(), carriers=("kt",))
+
+    assert "kt" == alarm.carrier
+
+
 def test_alarm_of_somebody_unknown_is_refused(office: Office) -> None:
     """A signature for another content does not count either."""
     document = dict(SOUND)

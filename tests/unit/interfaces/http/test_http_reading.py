@@ -1,13 +1,20 @@
 """Looking over HTTP: pages, tags, the history as it grows, figures, keys, health."""
 
+import asyncio
 import json
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cbgateway.domain.errors import ConfigurationError
+from cbgateway.front import serving_http
 from cbgateway.interfaces.http import events
-from tests.front import Front
+from cbgateway.settings import HttpSettings
+from tests.conftest import Office
+from tests.front import Front, serving
 
 
 def test_collections_come_in_pages(front: Front) -> None:
@@ -171,6 +178,8 @@ def test_figures_are_those_of_status(front: Front) -> None:
         "cbgateway_audit_entries 5",
         "cbgateway_ready 1",
         "cbgateway_ballast_held 1",
+        "cbgateway_promises_late 0",
+        "cbgateway_promises_missed_total 0",
     ):
         assert line in figures.text.splitlines(), line
 
@@ -183,3 +192,33 @@ def test_keys_and_health_are_for_everybody(front: Front) -> None:
     assert {"status": "ok"} == front.client.get("/healthz").json()
     assert {"status": "ok"} == front.client.get("/readyz").json()
     assert "no-store" == keys.headers["cache-control"]
+
+
+def test_gateway_that_is_not_ready_says_so(office: Office) -> None:
+    """A load balancer asks somebody else; the process itself is well."""
+    with serving(office, is_ready=False) as front:
+        refused = front.client.get("/readyz")
+
+        assert (503, "urn:cbgateway:problem:not-ready") == (
+            refused.status_code,
+            refused.json()["type"],
+        )
+        assert 200 == front.client.get("/healthz").status_code
+        assert "cbgateway_ready 0" in front.ask("GET", "/metrics").text
+
+
+def test_certificate_that_is_none_keeps_it_from_starting(office: Office, tmp_path: Path) -> None:
+    """And says so, in a word that operators know."""
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("no certificate", "utf-8")
+    http = HttpSettings(port=0, certificate=wrong, private_key=wrong)
+    settings = office.gateway.settings.model_copy(update={"http": http})
+    desk = replace(office.gateway.desk, settings=settings)
+
+    async def until_it_ends() -> None:
+        stop = asyncio.Event()
+        async with serving_http(desk, office.gateway.status, stop, None):
+            await stop.wait()
+
+    with pytest.raises(ConfigurationError, match="certificate or key"):
+        asyncio.run(until_it_ends())
