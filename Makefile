@@ -10,7 +10,7 @@ PEERS := tests/integration/peers/node_modules/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
 	campaign-kill-http campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
-	bench-core bench-http bench-smpp bench-smsc lock peers clean
+	bench-cbsp bench-core bench-http bench-smpp bench-smsc lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -120,6 +120,9 @@ bench-http: setup ## measure intake over HTTP beside a bare server
 
 bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
 	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)
+
+bench-cbsp: setup ## measure one bulletin to 1, 100, 500 and 1,000 controllers
+	$(BIN)/python benchmarks/bench_cbsp.py
 
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
