@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Mapping
 
+from cbgateway.carriers.backoff import Turnstile
 from cbgateway.carriers.smpp.group import SmppGroup
 from cbgateway.carriers.smpp.link import Endpoint, SmppLink
 from cbgateway.carriers.smpp.session import Credentials
@@ -18,6 +19,7 @@ def _smpp(
     random: Callable[[], float],
     inbox: Inbox | None,
 ) -> CarrierLink:
+    turnstile = Turnstile()
     binds = [
         SmppLink(
             carrier.code,
@@ -25,6 +27,7 @@ def _smpp(
             carrier.smpp.model_copy(update={"bind": kind}),
             random=random,
             inbox=inbox,
+            turnstile=turnstile,
         )
         for kind in (carrier.smpp.bind, *carrier.smpp.more_binds)
     ]

@@ -158,14 +158,11 @@ class SubmitAnswers:
 
     def ids(self, begin: int, end: int) -> list[bytes]:
         """Give the message_id of each from `begin` up to `end`; empty where there is none."""
-        octets, starts = self.octets, self.starts
-        found = []
-        for start in starts[begin:end]:
-            (length,) = _COMMAND_LENGTH.unpack_from(octets, start)
-            found.append(
-                octets[start + HEADER_OCTETS : max(start + HEADER_OCTETS, start + length - 1)]
-            )
-        return found
+        octets, starts = self.octets, [*self.starts[begin : end + 1], len(self.octets)]
+        return [
+            octets[start + HEADER_OCTETS : following - 1]
+            for start, following in zip(starts, starts[1 : end - begin + 1], strict=False)
+        ]
 
     def pdu(self, index: int) -> Pdu:
         """Read one of them as the ordinary decoder does."""

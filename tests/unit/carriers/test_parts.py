@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cbgateway.app import load_checked_profiles
-from cbgateway.carriers.backoff import Backoff
+from cbgateway.carriers.backoff import STEADY_S, Backoff, Turnstile
 from cbgateway.carriers.smpp.orders import (
     broadcast_report,
     broadcast_request,
@@ -64,12 +64,35 @@ def test_window_keeps_what_is_in_flight() -> None:
 
 @pytest.mark.parametrize(("random", "expected"), [(0.0, [0.5, 1, 2, 4, 4]), (1.0, [1, 2, 4, 8, 8])])
 def test_backoff_doubles_within_its_bound(random: float, expected: list[float]) -> None:
-    """Between half and all of a bound that doubles; a success starts it over."""
+    """Between half and all of a bound that doubles."""
     backoff = Backoff(delay_min_s=1, delay_max_s=8, random=lambda: random)
 
-    assert expected == [backoff.next_s() for _ in range(5)]
-    backoff.reset()
-    assert backoff.next_s() == expected[0]
+    assert expected == [backoff.next_s(now=0.0) for _ in range(5)]
+
+
+def test_only_what_stays_up_starts_the_waits_over() -> None:
+    """A bind that is dropped at once counts as a failure; one that stood for a while does not."""
+    backoff = Backoff(delay_min_s=1, delay_max_s=8, random=lambda: 1.0)
+    backoff.went_up(now=10.0)
+    dropped = [backoff.next_s(now=10.0 + STEADY_S - 0.1)]
+    backoff.went_up(now=20.0)
+    dropped += [backoff.next_s(now=20.0)]
+    failed = backoff.next_s(now=20.0 + STEADY_S)  # nothing has been up since
+    backoff.went_up(now=30.0)
+
+    assert [1, 2, 4, 1] == [*dropped, failed, backoff.next_s(now=30.0 + STEADY_S)]
+
+
+def test_binds_connect_one_by_one() -> None:
+    """A second apart, counted from where the last one was connected if that took long."""
+    turnstile = Turnstile()
+    waits = [turnstile.wait_s(now=5.0), turnstile.wait_s(now=5.0), turnstile.wait_s(now=5.5)]
+    turnstile.passed(now=5.7)  # the first: two others have turns already
+    waits.append(turnstile.wait_s(now=7.5))
+    turnstile.passed(now=9.5)
+
+    assert [0.0, 1.0, 1.5, 0.5] == waits
+    assert turnstile.wait_s(now=10.0) == 0.5
 
 
 def test_text_goes_out_as_text() -> None:
