@@ -26,7 +26,7 @@ from cbgateway.codec.smpp import (
 )
 from cbgateway.codec.smpp_fields import ADDRESS_OCTETS_MAX, CLAUSE
 from cbgateway.codec.smpp_pdu import SubmitSm
-from cbgateway.codec.smpp_receipt import Receipts, read_receipts
+from cbgateway.codec.smpp_receipt import ReceiptReader, Receipts
 from cbgateway.domain.errors import EncodeError
 
 BLOCK_MESSAGES = 256
@@ -181,6 +181,7 @@ class AnswerFramer:
     def __init__(self) -> None:
         """Make a framer."""
         self._framer = Framer()
+        self._receipts = ReceiptReader()
         self._buffer = bytearray()
         self._is_lost = False
 
@@ -199,7 +200,7 @@ class AnswerFramer:
             answers, at = read_answers(buffer, at)
             if answers.numbers:
                 items.append(answers)
-            receipts, at = read_receipts(buffer, at)
+            receipts, at = self._receipts.read(buffer, at)
             if receipts.numbers:
                 items.append(receipts)
                 continue

@@ -92,14 +92,28 @@ class Directory:
 
     def find(self, peer_id: str, message_id: bytes, subscriber: str) -> tuple[int, int] | None:
         """Give delivery and position of a message; None when it is not known."""
+        name = hash((peer_id, message_id.lstrip(b"0").lower(), subscriber[-NUMBER_DIGITS:])) or 1
         mask = self._mask
-        for name in names(peer_id, message_id, subscriber):
+        for known, places in self._tables:
+            at = name & mask
+            while one := known[at]:
+                if one == name:
+                    place = places[at]
+                    return place >> POSITION_BITS, place & _POSITION_MASK
+                at = (at + 1) & mask
+        return self._find_otherwise(peer_id, message_id, subscriber)
+
+    def _find_otherwise(
+        self, peer_id: str, message_id: bytes, subscriber: str
+    ) -> tuple[int, int] | None:
+        """Find what is written in another base than it was answered in."""
+        mask = self._mask
+        for name in islice(names(peer_id, message_id, subscriber), 1, None):
             for known, places in self._tables:
                 at = name & mask
                 while one := known[at]:
                     if one == name:
-                        place = places[at]
-                        return place >> POSITION_BITS, place & _POSITION_MASK
+                        return places[at] >> POSITION_BITS, places[at] & _POSITION_MASK
                     at = (at + 1) & mask
         return None
 

@@ -67,7 +67,7 @@ class Dispatcher:
         self._inbox = inbox
         self._outbox = Outbox(deployment, inbox)
         self._peers = [
-            _Peer(link, store, self._outbox, Pacer(deployment), self._clock, random)
+            _Peer(link, store, self._outbox, Pacer(deployment), self._clock, random, inbox)
             for link in links.values()
         ]
         self._confirmed = 0
@@ -151,8 +151,10 @@ class _Peer:
         pacer: Pacer,
         clock: Clock,
         random: Callable[[], float],
+        inbox: Inbox | None,
     ) -> None:
         self.link = link
+        self._inbox = inbox
         self.wake = asyncio.Event()
         self.is_on_probation = False
         self._store = store
@@ -260,7 +262,10 @@ class _Peer:
                 return None
             return self._outbox.next_stream(tx, stream, size=size, now=now, jitter=jitter)
 
-        return await self._store.run(step)
+        following = await self._store.run(step)
+        if self._inbox is not None and answers is not None and answers.ids:
+            self._inbox.has_learned()
+        return following
 
     async def _pace(self, stream: Stream, size: int, stop: asyncio.Event) -> None:
         """Wait until the region takes as many parts as a window may have."""

@@ -11,6 +11,7 @@ in memory is touched only inside transactions, which the store runs one after an
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -49,9 +50,9 @@ PARKED_MAX = 10_000
 """Receipts whose messages are not known; beyond it the oldest are forgotten."""
 PARKED_S = 3600
 """How long a receipt is parked: longer than any answer is waited for, or doubt is held."""
-EARLY_WAITS_S = (0.01, 0.04, 0.15)
-"""Pauses before a receipt that is for nobody is looked at again, and then parked: windows are
-committed within, unless the centre is slow with their answers."""
+EARLY_S = 0.25
+"""How long a receipt that is for nobody waits for a window to be committed before it is parked:
+several windows are, unless the centre is slow with their answers."""
 SWEEP_INTERVAL_S = 1.0
 LOAD_ROWS = 8
 """Windows that are read back in one go at the start; others get their turn in between."""
@@ -91,6 +92,7 @@ class Inbox:
         self._parked: dict[int, ParkedReceipt] = {}
         self._parked_names: dict[int, int] = {}
         self._loaded = 0
+        self._learned = asyncio.Event()
 
     async def run(self) -> None:
         """Learn what was taken before this start, then see to what is parked, until cancelled."""
@@ -111,17 +113,23 @@ class Inbox:
         A centre that sends receipts at once is faster than the commit that tells us whose they
         are: for those that are for nobody yet, it is worth a moment. They are not answered before.
         """
+        until_s = self._now_s() + EARLY_S
+        learned = self._learned
         kept = await self._take_some(peer_id, items, is_last=False)
-        for wait_s in EARLY_WAITS_S:
-            early = [at for at, is_kept in enumerate(kept) if is_kept is None]
-            if not early:
-                break
-            await asyncio.sleep(wait_s)
+        while early := [at for at, is_kept in enumerate(kept) if is_kept is None]:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(until_s - self._now_s()):
+                    await learned.wait()
+            learned = self._learned
+            is_last = self._now_s() >= until_s
             some = [items[at] for at in early]
-            again = await self._take_some(peer_id, some, is_last=wait_s == EARLY_WAITS_S[-1])
+            again = await self._take_some(peer_id, some, is_last=is_last)
             for at, is_kept in zip(early, again, strict=True):
                 kept[at] = is_kept
         return [bool(is_kept) for is_kept in kept]
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
 
     async def _take_some(
         self, peer_id: str, items: Sequence[Receipt | IncomingMessage], *, is_last: bool
@@ -148,6 +156,11 @@ class Inbox:
         early = [self._parked_names[name] for name in fresh & self._parked_names.keys()]
         if early:
             self._place(tx, [self._parked[number] for number in early], self._clock.now())
+
+    def has_learned(self) -> None:
+        """Learn that what was noted is committed; called in the event loop."""
+        self._learned.set()
+        self._learned = asyncio.Event()
 
     def sweep(self, tx: Transaction, *, now: datetime) -> None:
         """End doubts with the receipts that are parked, and forget those that are too old."""
