@@ -85,11 +85,13 @@ class Handle:
         name: what the peer calls the newest version that it has answered for; else empty.
         alias: what we call it, 1 to 65535; 0 for short messages, which have none.
         may_be_on_air: True when some version may have left and was not stopped since.
+        is_acknowledged: True when the peer has said yes to one of those.
     """
 
     name: str = ""
     alias: int = 0
     may_be_on_air: bool = False
+    is_acknowledged: bool = False
 
 
 @dataclass(frozen=True, slots=True)

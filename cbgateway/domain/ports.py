@@ -410,6 +410,14 @@ class Transaction(Protocol):
         """Give how the broadcast that `delivery` replaces or stops is known at its peer."""
         ...
 
+    def forget_ambiguous_name(self, delivery: Delivery, name: str) -> bool:
+        """Tell whether a peer calls another broadcast on air the same; then nobody is called so."""
+        ...
+
+    def forget_name(self, peer_id: str, name: str) -> None:
+        """Note that a peer does not know the name that it has given to a broadcast on air."""
+        ...
+
     # History
     def record(self, event: Event) -> int:
         """Add a leaf to the audit log; gives its index."""

@@ -203,14 +203,17 @@ class Outbox:
     ) -> None:
         """Note that the peer has carried out a broadcast or a stop."""
         delivery = leased.delivery
-        failed = report.failed_areas
+        failed, name = report.failed_areas, report.peer_reference
+        if tx.forget_ambiguous_name(delivery, name):
+            _log(delivery).error("the peer calls two broadcasts {!r}; both go by our alias", name)
+            name = ""
         settle(
             tx,
             delivery,
             DeliveryState.ACKED,
             now,
             f"failed areas: {', '.join(failed)}" if failed else "",
-            peer_reference=report.peer_reference,
+            peer_reference=name,
         )
         tx.off_air(delivery, before_only=not delivery.is_stop)
         _mark_live(tx, delivery)
@@ -235,9 +238,15 @@ class Outbox:
                 state, is_on_air = delivery.state, delivery.is_on_air
             case UnansweredError():
                 state = DeliveryState.IN_DOUBT
-            case RejectedError(is_absent=True) if delivery.is_stop and not leased.handle.name:
-                state, due = DeliveryState.ACKED, None
-                reason = f"it was in doubt, and the peer does not have it: {error}"
+            case RejectedError(is_absent=True) if leased.handle.name:
+                tx.forget_name(delivery.lineage.peer_id, leased.handle.name)
+                state, due, is_on_air = DeliveryState.READY, now, delivery.is_on_air
+                reason = f"the peer does not know the name that it gave: {error}"
+            case RejectedError(is_absent=True) if delivery.is_stop:
+                state, due = DeliveryState.REFUSED, None
+                if not leased.handle.is_acknowledged:
+                    state = DeliveryState.ACKED
+                    reason = f"it was in doubt, and the peer does not have it: {error}"
                 tx.off_air(delivery, before_only=False)
             case RejectedError(is_absent=True) if (
                 not delivery.is_stop and leased.handle.may_be_on_air
@@ -246,8 +255,6 @@ class Outbox:
                 tx.off_air(delivery, before_only=False)
             case _:
                 state, due, is_on_air = DeliveryState.REFUSED, None, delivery.is_on_air
-                if delivery.is_stop and isinstance(error, RejectedError) and error.is_absent:
-                    tx.off_air(delivery, before_only=False)
         if state in {DeliveryState.READY, DeliveryState.IN_DOUBT}:
             if state is DeliveryState.IN_DOUBT:
                 _mark_live(tx, delivery)

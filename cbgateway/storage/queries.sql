@@ -284,6 +284,16 @@ WHERE is_on_air = 1 AND peer_id = :peer_id AND incident_id = :incident_id AND re
   AND delivery_id <= :delivery_id
 ORDER BY delivery_id DESC;
 
+-- name: is_named_otherwise
+SELECT count(*) FROM delivery
+WHERE is_on_air = 1 AND peer_id = :peer_id AND peer_reference = :name AND NOT (
+  incident_id = :incident_id AND region = :region AND message_identifier = :message_identifier
+  AND serial_number & 65520 = :serial_number & 65520);
+
+-- name: forget_name
+UPDATE delivery SET peer_reference = ''
+WHERE is_on_air = 1 AND peer_id = :peer_id AND peer_reference = :name;
+
 -- name: deliveries
 SELECT delivery.*, parts, states FROM delivery LEFT JOIN receipt_states USING (delivery_id)
 WHERE :bulletin_id IS NULL OR bulletin_id = :bulletin_id

@@ -575,7 +575,24 @@ class SqliteTransaction:
             delivery_id=delivery.delivery_id,
         )
         name = _first(row["peer_reference"] for row in rows if row["peer_reference"])
-        return Handle(name=name or "", alias=delivery.alias, may_be_on_air=bool(rows))
+        return Handle(
+            name=name or "",
+            alias=delivery.alias,
+            may_be_on_air=bool(rows),
+            is_acknowledged=any(row["state"] == DeliveryState.ACKED for row in rows),
+        )
+
+    def forget_ambiguous_name(self, delivery: Delivery, name: str) -> bool:
+        if not name or delivery.serial_number is None:
+            return False
+        message = _message_of(delivery.lineage) | {"serial_number": int(delivery.serial_number)}
+        others = next(iter(self._run("is_named_otherwise", **message, name=name)))[0]
+        if others:
+            self.forget_name(delivery.lineage.peer_id, name)
+        return bool(others)
+
+    def forget_name(self, peer_id: str, name: str) -> None:
+        self._run("forget_name", peer_id=peer_id, name=name)
 
     # History
 

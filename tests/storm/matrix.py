@@ -37,7 +37,9 @@ LOG_OCTETS_MAX = 65_536
 LEFT_WITHIN_S = 5.0
 """Bulletins leave for the other carriers so soon after approval; polls are a second apart."""
 LIES = frozenset({"repeat-sequence", "same-message-id"})
-"""By these a centre gives one broadcast the name of another, so that nobody can end the other."""
+"""By these a centre gives one broadcast the name of another that it has, too: a stop by that name
+ends the other one, and the centre says yes. What the gateway can see of it, it acts on (a name that
+two have, a name that the centre does not know); the rest only phones can see."""
 KILLS_S = (70.0, 75.0, 80.0)
 
 _template: Template | None = None
@@ -214,7 +216,7 @@ def run_fault(job: tuple[str, int, bool]) -> dict[str, Any]:
         found = [
             one
             for one in problems(world) + more_problems(world)
-            if True
+            if fault not in LIES or not one.startswith("on air:")
         ]
     except BaseException:  # noqa: BLE001 - a run that ends by itself is a failure too
         found = [traceback.format_exc()]

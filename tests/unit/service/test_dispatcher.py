@@ -90,7 +90,13 @@ def accept(order: Order) -> Report:
     """Say yes to everything."""
     if isinstance(order, Submit):
         return SubmitReport(bytes([Outcome.ACCEPTED]) * len(order.recipients), {})
-    return BroadcastReport(f"ref-{order.bulletin_id}")
+    return BroadcastReport(reference(order))
+
+
+def reference(order: Order) -> str:
+    """Give a name that no other broadcast has."""
+    identifier = order.broadcast.message_identifier if isinstance(order, WriteReplace) else ""
+    return f"ref-{order.bulletin_id}-{order.area.code}-{identifier}"
 
 
 def run_until(
@@ -146,7 +152,9 @@ def test_intent_is_committed_before_the_first_octet(office: Any) -> None:
     rows = run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.ACKED})
 
     assert [call.state_in_store for call in link.calls] == [DeliveryState.INTENT] * 2
-    assert {row.peer_reference for row in rows if row.lineage.peer_id == "kt"} == {"ref-inc-1/1"}
+    assert {row.peer_reference for row in rows if row.lineage.peer_id == "kt"} == {
+        reference(call.order) for call in link.calls
+    }
     assert states(rows, "skt") == {DeliveryState.READY}
 
 
@@ -160,7 +168,9 @@ def test_update_replaces_what_the_peer_has(office: Any) -> None:
     run_until(office, {"kt": link}, lambda rows: len(link.calls) == 4)
 
     assert {call.handle.name for call in link.calls[:2]} == {""}
-    assert {call.handle.name for call in link.calls[2:]} == {"ref-inc-1/1"}
+    assert {call.handle.name for call in link.calls[2:]} == {
+        reference(call.order) for call in link.calls[:2]
+    }
 
 
 def test_returning_peer_gets_only_the_newest(office: Any) -> None:
@@ -190,7 +200,9 @@ def test_withdrawal_stops_by_reference(office: Any) -> None:
     )
 
     assert all(isinstance(call.order, Stop) for call in link.calls[2:])
-    assert {call.handle.name for call in link.calls[2:]} == {"ref-inc-1/1"}
+    assert {call.handle.name for call in link.calls[2:]} == {
+        reference(call.order) for call in link.calls[:2]
+    }
     assert other.calls == []
     assert DeliveryState.SUPERSEDED in states(rows, "skt")
 
