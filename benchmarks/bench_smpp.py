@@ -325,7 +325,9 @@ def receipted(folder: Path, count: int) -> float:
             end(process)
         found = centre.line("submits")
     stored = sum(
-        row.receipts.states.count(MessageState.DELIVERED) for row in rows if row.receipts is not None
+        row.receipts.states.count(MessageState.DELIVERED)
+        for row in rows
+        if row.receipts is not None
     )
     if stored != count:
         sys.exit(f"{stored} receipts of {count} are stored")

@@ -1,7 +1,8 @@
 """A message centre that answers as fast as it can, and says what came and when.
 
 Prints one JSON object a line: the port; for each request other than submit_sm when it came; when
-as many messages were accepted as --tell-at says, or receipts as --receipts says; and at the end of each connection how many
+as many messages were accepted as --tell-at says, or receipts answered as --receipts says; and at
+the end of each connection how many
 submit_sm were accepted and refused in all, when the first and last were accepted, and to how many
 numbers, worst, how often. Times are seconds of the machine's monotonic clock, which all its
 processes share.
@@ -25,7 +26,10 @@ THROTTLED = 0x58
 MESSAGE_ID = b"00000001\0"
 ACCEPTED = HEADER.pack(16 + len(MESSAGE_ID), RESPONSE | SUBMIT_SM, 0, 0)[:12]
 REFUSED = HEADER.pack(16, RESPONSE | SUBMIT_SM, THROTTLED, 0)[:12]
-RECEIPT_TEXT = b"id:%s sub:001 dlvrd:001 submit date:2110251116 done date:2110251116 stat:DELIVRD err:000 text:"
+RECEIPT_TEXT = (
+    b"id:%s sub:001 dlvrd:001 submit date:2110251116 done date:2110251116 "
+    b"stat:DELIVRD err:000 text:"
+)
 RECEIPT_BODY = b"\0\1\1%s\0\5\0CBGATEWAY\0\4\0\0\0\0\0\0\0\0%c%s"
 RECEIPT_TLVS = b"\x00\x1e\x00\x09%s\0\x04\x27\x00\x01\x02"
 RECEIPTS_WINDOW = 2_000

@@ -374,6 +374,17 @@ class Gateway:
             person = approval.decider(tx, self.deployment, record, document, signature, at=now)
             return Outbox(self.deployment).resend(tx, bulletin_id, actor=person.name, now=now)
 
+    def ask_on_air(self, bulletin_id: str) -> int:
+        """Have carriers asked what became of a bulletin's broadcasts; gives about how many.
+
+        Raises:
+            UnknownNameError: no such bulletin.
+        """
+        with self.store.transaction() as tx:
+            if tx.bulletin(bulletin_id) is None:
+                raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
+            return Outbox(self.deployment).ask(tx, bulletin_id, now=self.clock.now())
+
     def set_incident_state(
         self, incident_id: str, state: IncidentState, *, key: SigningKey
     ) -> None:

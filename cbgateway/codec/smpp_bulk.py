@@ -9,7 +9,7 @@ left to the ordinary framer, so that both ways of reading give the same.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, takewhile
+from itertools import groupby, pairwise, takewhile
 from struct import Struct, pack, unpack
 
 from cbgateway.codec.smpp import (
@@ -161,7 +161,7 @@ class SubmitAnswers:
         octets, starts = self.octets, [*self.starts[begin : end + 1], len(self.octets)]
         return [
             octets[start + HEADER_OCTETS : following - 1]
-            for start, following in zip(starts, starts[1 : end - begin + 1], strict=False)
+            for start, following in pairwise(starts[: end - begin + 1])
         ]
 
     def pdu(self, index: int) -> Pdu:

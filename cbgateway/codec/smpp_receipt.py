@@ -226,9 +226,7 @@ class ReceiptReader:
             at += count * length
         return Receipts(numbers, receipts), at
 
-    def _read_alike(
-        self, octets: bytes | bytearray, count: int, shape: _Shape
-    ) -> Receipts | None:
+    def _read_alike(self, octets: bytes | bytearray, count: int, shape: _Shape) -> Receipts | None:
         """Read receipts that may have this shape; None when one of them has not."""
         pattern = self._patterns.get(shape)
         if pattern is None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from cbgateway.domain.broadcast import Broadcast, Page, SerialNumber
+from cbgateway.domain.incoming import MessageState
 
 FORMAT = 1
 
@@ -92,6 +93,19 @@ class Handle:
     alias: int = 0
     may_be_on_air: bool = False
     is_acknowledged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OnAirReport:
+    """What a peer says of a broadcast when it is asked.
+
+    Attributes:
+        state: of the whole; None when it says nothing.
+        areas: name of each as the peer knows it, and percent of it that were reached, or None.
+    """
+
+    state: MessageState | None
+    areas: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True, slots=True)

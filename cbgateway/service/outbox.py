@@ -16,7 +16,14 @@ from loguru import logger
 
 from cbgateway.domain import failpoints, outcomes
 from cbgateway.domain.bulletin import BulletinState
-from cbgateway.domain.delivery import BulletinRecord, Channel, Delivery, Event, Lineage
+from cbgateway.domain.delivery import (
+    BulletinRecord,
+    Channel,
+    Delivery,
+    Event,
+    Lineage,
+    OnAirEvidence,
+)
 from cbgateway.domain.errors import (
     ExpiredError,
     GatewayError,
@@ -26,7 +33,14 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.domain.incoming import TakenIds
 from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.orders import BroadcastReport, Handle, Order, Submit
+from cbgateway.domain.orders import (
+    BroadcastReport,
+    Handle,
+    OnAirReport,
+    Order,
+    Submit,
+    WriteReplace,
+)
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import Transaction
 from cbgateway.service.budgets import spend
@@ -37,6 +51,8 @@ from cbgateway.service.sendable import check_authority, check_sendable, is_lapse
 
 RETRY_DELAY_MAX_S = 60
 """Longest pause before an order is tried again; it is tried until it expires."""
+ASK_AGAIN_S = 60
+"""When a question about a broadcast that could not be asked is asked again."""
 RANK_MAX = 1_000
 """Beyond every rank that a profile may have."""
 RETIRED = {BulletinState.SUPERSEDED, BulletinState.WITHDRAWN}
@@ -204,7 +220,7 @@ class Outbox:
         """Note that the peer has carried out a broadcast or a stop."""
         delivery = leased.delivery
         failed, name = report.failed_areas, report.peer_reference
-        if tx.forget_ambiguous_name(delivery, name):
+        if tx.forget_ambiguous_name(delivery, name, at=now):
             _log(delivery).error("the peer calls two broadcasts {!r}; both go by our alias", name)
             name = ""
         settle(
@@ -216,6 +232,9 @@ class Outbox:
             peer_reference=name,
         )
         tx.off_air(delivery, before_only=not delivery.is_stop)
+        if isinstance(leased.order, WriteReplace) and self._may_ask(delivery):
+            period = timedelta(seconds=leased.order.repetition_period_s)
+            tx.ask_on_air(delivery, due=now + period)  # every cell has had its turn by then
         _mark_live(tx, delivery)
         _log(delivery).info("acknowledged")
 
@@ -262,6 +281,56 @@ class Outbox:
                 state, due = DeliveryState.SUPERSEDED, None
         settle(tx, delivery, state, now, reason, due=due, is_on_air=is_on_air)
         _log(delivery).bind(state=state.value).warning("{}", error)
+
+    # What is asked about broadcasts
+
+    def _may_ask(self, delivery: Delivery) -> bool:
+        return self._deployment.carriers[delivery.lineage.peer_id].smpp.broadcast.query
+
+    def ask(self, tx: Transaction, bulletin_id: str, *, now: datetime) -> int:
+        """Have peers asked now about a bulletin's broadcasts; gives about how many."""
+        asked = [
+            delivery
+            for delivery in tx.deliveries(bulletin_id)
+            if delivery.is_on_air and not delivery.is_stop and self._may_ask(delivery)
+        ]
+        for delivery in asked:
+            tx.ask_on_air(delivery, due=now)
+        return len(asked)
+
+    def next_question(
+        self, tx: Transaction, peer_id: str, *, now: datetime
+    ) -> tuple[Delivery, Handle] | None:
+        """Give a broadcast that a peer is to be asked about now, and how it is known there."""
+        delivery = tx.due_on_air(peer_id, at=now)
+        if delivery is None:
+            return None
+        if not delivery.is_on_air:
+            tx.put_on_air(delivery.delivery_id, OnAirEvidence(now, problem="not on air any more"))
+            return None
+        tx.ask_on_air(
+            delivery, due=now + timedelta(seconds=ASK_AGAIN_S)
+        )  # should we stop meanwhile
+        return delivery, tx.handle(delivery)
+
+    def note_on_air(
+        self,
+        tx: Transaction,
+        delivery: Delivery,
+        report: OnAirReport | GatewayError,
+        *,
+        now: datetime,
+    ) -> None:
+        """Keep what a peer has said of a broadcast."""
+        match report:
+            case OnAirReport(state=state, areas=areas):
+                tx.put_on_air(delivery.delivery_id, OnAirEvidence(now, state, areas))
+                _log(delivery).bind(areas=areas).info("on air")
+            case NotSentError():
+                pass  # it is asked again
+            case _:
+                tx.put_on_air(delivery.delivery_id, OnAirEvidence(now, problem=str(report)))
+                _log(delivery).warning("asked whether it is on air: {}", report)
 
     # Short messages
 

@@ -49,7 +49,7 @@ def test_independent_client_reaches_a_phone(
 
 
 @pytest.mark.parametrize("with_tls", [False, True])
-def test_independent_server_takes_our_bulletin(  # noqa: PLR0913 - fixtures
+def test_independent_server_takes_our_bulletin(
     start: Callable[..., Any],
     node: tuple[str, Path],
     command: Callable[..., Any],

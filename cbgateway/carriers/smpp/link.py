@@ -19,6 +19,8 @@ from cbgateway.carriers.smpp.orders import (
     Request,
     broadcast_report,
     broadcast_request,
+    query_report,
+    query_request,
     stop_request,
     submit_requests,
     submit_template,
@@ -40,6 +42,7 @@ from cbgateway.codec.smpp_bulk import SubmitTemplate
 from cbgateway.domain.errors import NotSentError, UnansweredError
 from cbgateway.domain.orders import (
     Handle,
+    OnAirReport,
     Order,
     Report,
     Stop,
@@ -171,6 +174,10 @@ class SmppLink:
                 assert_never(order)
         pdu = await self._request(request, is_urgent=is_urgent)
         return broadcast_report(pdu, handle=handle)
+
+    async def ask(self, handle: Handle) -> OnAirReport:
+        """Ask what became of a broadcast; see `domain.ports.CarrierLink`."""
+        return query_report(await self._request(query_request(self._rules, handle=handle)))
 
     async def _run_once(self) -> None:
         """Connect, and come back when the connection is gone."""

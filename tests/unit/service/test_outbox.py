@@ -109,9 +109,7 @@ class Desk:
         with self.office.gateway.store.transaction() as tx:
             return self.outbox.next_window(tx, stream, answers, size=size, now=self.now, jitter=1.0)
 
-    def acknowledge(
-        self, leased: Leased, *, failed: tuple[str, ...] = (), name: str = ""
-    ) -> None:
+    def acknowledge(self, leased: Leased, *, failed: tuple[str, ...] = (), name: str = "") -> None:
         """Have the peer say yes."""
         with self.office.gateway.store.transaction() as tx:
             report = BroadcastReport(name or reference(leased), failed)
