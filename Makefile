@@ -8,8 +8,9 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill campaign-power \
-	campaign-uml fuzz check demo states bench bench-core bench-smpp bench-smsc lock peers clean
+.PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
+	campaign-kill-http campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
+	bench-core bench-http bench-smpp bench-smsc lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,12 +42,13 @@ test: setup ## the tests that need nothing from outside (two minutes)
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 
-integration: setup peers ## tests against outside peers: tshark, npm smpp, Chromium
+integration: setup peers ## tests against outside peers: tshark, npm smpp, kannel, mosquitto
 	$(BIN)/pytest -m integration
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
 SEEDS ?= 1000
 KILLS ?= 60
+HTTP_KILLS ?= 30
 KILL_OPTIONS ?=
 IMAGES ?= 600
 CUTS ?= 20
@@ -54,7 +56,7 @@ N ?= 20000
 FUZZ_OPTIONS ?=
 PLANTS := acknowledge-before-commit forget-in-flight reuse-serial update-without-replacing cancel-waits
 
-campaigns: storm fault-matrix planted campaign-kill campaign-power fuzz ## all that run in minutes
+campaigns: storm fault-matrix planted campaign-kill campaign-kill-http campaign-power fuzz ## all that run in minutes
 
 storm: setup ## simulate everything under faults: SEEDS=n, or SEED=n for one
 	$(BIN)/python -m tests.storm $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
@@ -69,6 +71,9 @@ planted: setup ## plant known faults; a storm has to find each
 campaign-kill: setup ## kill -9 the real processes: KILLS=10000 KILL_OPTIONS="--fork --jobs 4"
 	$(BIN)/python -m tests.campaigns.kill --kills $(KILLS) $(KILL_OPTIONS)
 
+campaign-kill-http: setup ## kill -9 around HTTP intake: HTTP_KILLS=n
+	$(BIN)/python -m tests.campaigns.kill_http --kills $(HTTP_KILLS) $(KILL_OPTIONS)
+
 campaign-power: setup ## cut the power under the store, in process: IMAGES=n
 	for how in full normal off; do \
 		$(BIN)/python -m tests.campaigns.power --images $(IMAGES) --synchronous $$how || exit 1; done
@@ -81,7 +86,10 @@ campaign-uml: setup ## cut the power of a whole machine (User-mode Linux, root):
 fuzz: setup ## feed every decoder N bad inputs: N=1000000 FUZZ_OPTIONS="--engine atheris"
 	$(BIN)/python -m tests.fuzz.run --inputs $(N) $(FUZZ_OPTIONS)
 
-check: lint test integration campaigns ## everything that a change must pass
+schemathesis: setup ## ask everything of the OpenAPI document for half a minute; no 5xx
+	$(BIN)/python -m tests.openapi.run
+
+check: lint test integration campaigns schemathesis ## everything that a change must pass
 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
 	$(BIN)/cbgateway demo
@@ -89,14 +97,26 @@ demo: setup ## replay the outage of 25 October 2021 against three simulated carr
 states: setup ## draw docs/states.md from the transition tables
 	$(BIN)/python tests/house/states.py
 
+asyncapi: setup ## write docs/asyncapi.json from the code that reads and writes the messages
+	$(BIN)/cbgateway mqtt asyncapi >docs/asyncapi.json
+
+openapi: setup ## write docs/openapi.json from the routes
+	$(BIN)/cbgateway api openapi >docs/openapi.json
+
 bench: setup ## measure, side by side with a peer
 	$(BIN)/python benchmarks/run.py
+
+bench-mqtt: setup peers ## measure intake over MQTT: receipts a second, and how long each takes
+	$(BIN)/python benchmarks/bench_mqtt.py
 
 bench-smsc: setup ## measure how fast the simulated SMSC answers
 	$(BIN)/python benchmarks/bench_smsc.py
 
 bench-core: setup ## measure the durable core: acceptance, start-up, a million recipients
 	$(BIN)/python benchmarks/core.py
+
+bench-http: setup ## measure intake over HTTP beside a bare server
+	$(BIN)/python benchmarks/bench_http.py
 
 bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
 	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)
@@ -110,7 +130,9 @@ peers: $(PEERS) ## install the outside peers with apt and npm
 
 $(PEERS): tests/integration/peers/package-lock.json
 	need=; command -v tshark >/dev/null || need=tshark; command -v npm >/dev/null || need="$$need nodejs npm"; \
+	command -v mosquitto_sub >/dev/null || need="$$need mosquitto mosquitto-clients"; \
 	command -v chromium >/dev/null || need="$$need chromium"; \
+	command -v bearerbox >/dev/null || need="$$need kannel"; \
 	[ -z "$$need" ] || { apt-get update -qq && \
 		DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends $$need; }
 	npm ci --prefix tests/integration/peers --silent --no-audit --no-fund

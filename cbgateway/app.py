@@ -5,10 +5,9 @@ import io
 import json
 import random
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -18,21 +17,21 @@ from loguru import logger
 from cbgateway.carriers.registry import make_link
 from cbgateway.codec import cbs
 from cbgateway.codec.dcs import choose_dcs
+from cbgateway.desk import Desk
 from cbgateway.domain import failpoints
-from cbgateway.domain.bulletin import BulletinKind, BulletinState, Mode
+from cbgateway.domain.bulletin import BulletinState, Mode
 from cbgateway.domain.delivery import BulletinRecord, Event
 from cbgateway.domain.errors import (
     AuditError,
-    DiskFullError,
     EncodeError,
     GatewayError,
     PermissionDeniedError,
     SignatureInvalidError,
-    StaleError,
     UnknownNameError,
 )
 from cbgateway.domain.incident import IncidentState
-from cbgateway.domain.ports import CarrierLink, Clock, Transaction
+from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
+from cbgateway.front import serving_http, serving_mqtt
 from cbgateway.history import History
 from cbgateway.home import (
     ballast_of,
@@ -49,15 +48,18 @@ from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.keyring import Keyring
 from cbgateway.preflight import Finding, Level, check_may_serve, findings
+from cbgateway.profiles.contacts import Directory
+from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.loader import Profiles, load_profiles
 from cbgateway.profiles.models import Pacing
-from cbgateway.service import approval, intake
+from cbgateway.service import approval, intake, promises
 from cbgateway.service.authority import signer_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
 from cbgateway.service.evidence import GATEWAY
 from cbgateway.service.inbox import Inbox
 from cbgateway.service.outbox import Outbox
+from cbgateway.service.writes import Write
 from cbgateway.settings import Settings, load_settings, read_password, tls_context
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
@@ -66,6 +68,7 @@ from cbgateway.signing.seal import Seal, check_texts, open_seal
 from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
+from cbgateway.telling import Telling
 
 T = TypeVar("T")
 
@@ -139,21 +142,23 @@ class Gateway:
             history.check()
             yield cls(home, settings, deployment, store, marks, clock, keyring, history)
 
+    @property
+    def desk(self) -> Desk:
+        """The one intake, which commands and servers share."""
+        return Desk(
+            self.settings, self.deployment, self.store, self.marks, self.clock, self.keyring
+        )
+
+    @property
+    def telling(self) -> Telling:
+        """Give what this gateway tells beside its bulletins."""
+        return Telling(self.settings, self.deployment, self.store, self.clock)
+
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
         request = parse_bulletin(octets)
         signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
-        return self._write(
-            lambda tx: intake.submit(
-                tx,
-                self.deployment,
-                request,
-                signature=signature,
-                now=self.clock.now(),
-                as_draft=as_draft,
-            ),
-            is_urgent=self._is_urgent(request.kind, request.alert_class),
-        )
+        return self.desk.commit(self.desk.submission(request, signature, as_draft=as_draft))
 
     # Alerts in CAP 1.2
 
@@ -193,7 +198,7 @@ class Gateway:
                 now=now,
             )
 
-        return self._write(take_in, is_urgent=exchange.is_urgent(opened.alert))
+        return self.desk.commit(Write(take_in, exchange.is_urgent(opened.alert)))
 
     def check_cap(self, octets: bytes) -> tuple[OpenedCap, dict[str, Any]]:
         """Give what a CAP alert says, and the document that it would become; keeps nothing.
@@ -218,9 +223,10 @@ class Gateway:
             WorkflowError: it was not approved.
         """
         exchange = self.cap()
-        return self._write(
+        write = Write(
             lambda tx: exchange.export(tx, bulletin_id, now=self.clock.now()), is_urgent=True
         )
+        return self.desk.commit(write)
 
     def cap(self) -> CapExchange:
         """Give what the settings say of those that alerts are exchanged with.
@@ -245,37 +251,19 @@ class Gateway:
         """Put another document in place of a draft's or returned bulletin's."""
         request = parse_bulletin(octets)
         signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
-        return self._write(
-            lambda tx: intake.revise(
-                tx,
-                self.deployment,
-                bulletin_id,
-                request,
-                signature=signature,
-                now=self.clock.now(),
-                as_draft=as_draft,
-            ),
-            is_urgent=self._is_urgent(request.kind, request.alert_class),
-        )
+        write = self.desk.revision(bulletin_id, request, signature, as_draft=as_draft)
+        return self.desk.commit(write)
 
     def take_back(self, bulletin_id: str, *, reason: str, key: SigningKey) -> BulletinRecord:
         """Have an author take back what nobody has approved."""
         document = intake.take_back_document(bulletin_id, reason)
         signature = sign_detached(canonical(document), key, content=intake.WITHDRAWAL)
-        now = self.clock.now()
-        return self._write(
-            lambda tx: intake.take_back(
-                tx, bulletin_id, reason=reason, signature=signature, now=now
-            ),
-            is_urgent=True,
-        )
+        write = self.desk.taking_back(bulletin_id, reason=reason, signature=signature)
+        return self.desk.commit(write)
 
     def prepare(self, bulletin_id: str) -> approval.Prepared:
         """Work out what an approval would send."""
-        with self.store.read() as tx:
-            return approval.prepare(
-                tx, self.deployment, self.marks, bulletin_id, now=self.clock.now()
-            )
+        return self.desk.prepare(bulletin_id)
 
     def approve(
         self, prepared: approval.Prepared, *, key: SigningKey, confirmation: str = ""
@@ -287,48 +275,20 @@ class Gateway:
             key: the approver's.
             confirmation: what the approver has typed; wide areas need it.
         """
-        bulletin = prepared.record.bulletin
+        bulletin_id = prepared.record.bulletin.bulletin_id
         now = self.clock.now()
         at = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        seal_keys = self.keyring.seal_keys({order.lineage.region for order in prepared.plan.orders})
-        first = [prepared]
 
-        def decide(tx: Transaction) -> BulletinRecord:
-            current = first.pop() if first else self._prepare_again(tx, prepared, now)
+        def sign(current: approval.Prepared) -> approval.Approval:
             document = approval.approval_document(
-                bulletin.bulletin_id, current.plan.hash(), at=at, confirmation=confirmation
+                bulletin_id, current.plan.hash(), at=at, confirmation=confirmation
             )
             signature = sign_detached(canonical(document), key, content=approval.DECISION)
-            return approval.approve(
-                tx,
-                self.deployment,
-                self.marks,
-                current,
-                approval.Approval(at, confirmation, signature),
-                seal_keys=seal_keys,
-                now=now,
-            )
+            return approval.Approval(at, confirmation, signature)
 
-        is_urgent = self._is_urgent(bulletin.kind, bulletin.alert_class)
-        record = self._write(decide, is_urgent=is_urgent)
+        record = self.desk.commit(self.desk.approving(prepared, sign, now=now))
         failpoints.passing("approve.committed")
         return record
-
-    def _prepare_again(
-        self, tx: Transaction, prepared: approval.Prepared, now: datetime
-    ) -> approval.Prepared:
-        """Prepare anew after a full disk: the serial numbers are burnt, all else has to be same.
-
-        Raises:
-            StaleError: something else has changed.
-        """
-        bulletin_id = prepared.record.bulletin.bulletin_id
-        again = approval.prepare(tx, self.deployment, self.marks, bulletin_id, now=now)
-        same = replace(again.basis, serials=prepared.basis.serials)
-        if (again.record, same) != (prepared.record, prepared.basis):
-            msg = f"what {bulletin_id} would send has changed since it was looked at; look again"
-            raise StaleError(msg)
-        return again
 
     def reject(self, bulletin_id: str, *, reason: str, key: SigningKey) -> BulletinRecord:
         """Turn a bulletin down for good, with the decider's key."""
@@ -343,18 +303,8 @@ class Gateway:
     ) -> BulletinRecord:
         document = approval.refusal_document(verb, bulletin_id, reason)
         signature = sign_detached(canonical(document), key, content=approval.DECISION)
-        return self._write(
-            lambda tx: approval.refuse(
-                tx,
-                self.deployment,
-                bulletin_id,
-                state,
-                reason=reason,
-                signature=signature,
-                now=self.clock.now(),
-            ),
-            is_urgent=True,
-        )
+        write = self.desk.refusal(bulletin_id, state, reason=reason, signature=signature)
+        return self.desk.commit(write)
 
     def resend(self, bulletin_id: str, *, key: SigningKey) -> int:
         """Have short messages in doubt get their second copy; gives how many.
@@ -408,31 +358,6 @@ class Gateway:
                 raise PermissionDeniedError(msg)
             tx.set_incident_state(incident_id, state)
             tx.record(Event(now, incident_id, state.value, person.name, {"signature": signature}))
-
-    def _is_urgent(self, kind: BulletinKind, class_name: str | None) -> bool:
-        """Tell whether a bulletin goes on even when the disk is full."""
-        alert_class = self.deployment.country.classes.get(class_name or "")
-        is_highest = alert_class is not None and alert_class.exempt_from_limit
-        return is_highest or self.deployment.is_urgent(kind)
-
-    def _write(self, work: Callable[[Transaction], T], *, is_urgent: bool) -> T:
-        """Commit; on a full disk, only what is never blocked, in the room that was held for it.
-
-        Raises:
-            DiskFullError: there is no room.
-        """
-        ballast = ballast_of(self.settings)
-        if not is_urgent and not ballast.is_there() and not ballast.hold():
-            msg = "the disk is full; only withdrawals, corrections and the highest class go on"
-            raise DiskFullError(msg)
-        try:
-            with self.store.transaction() as tx:
-                return work(tx)
-        except DiskFullError:
-            if not is_urgent or not ballast.release():
-                raise
-        with self.store.transaction() as tx:
-            return work(tx)
 
     def verify(self, octets: bytes) -> list[Seal]:
         """Check every seal in a bulletin's report, as `bulletin show --json` prints it.
@@ -505,26 +430,32 @@ class Gateway:
             tx.bump("clock")
             tx.record(Event(self.clock.now(), "clock", "confirmed", GATEWAY, {}))
 
-    def status(self) -> dict[str, Any]:
-        """Say how the gateway stands, ready for JSON."""
+    def status(self, store: Store | None = None) -> dict[str, Any]:
+        """Say how the gateway stands, ready for JSON.
+
+        Args:
+            store: reads through another connection than this gateway's own.
+        """
         witnessed = self.history.witnessed()
-        with self.store.read() as tx:
-            states = Counter(record.state.value for record in tx.bulletins())
+        with (store or self.store).read() as tx:
+            states = {state.value: count for state, count in tx.count_bulletins().items()}
             deliveries: dict[str, dict[str, int]] = {}
             for (peer_id, state), count in tx.count_open().items():
                 deliveries.setdefault(peer_id, {})[state.value] = count
             size = tx.audit_size()
+            missed = tx.count(promises.COUNTER)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
             "is_served": is_served(self.settings),
-            "bulletins": dict(states),
+            "bulletins": states,
             "open_deliveries": {code: deliveries.get(code, {}) for code in self.settings.carriers},
             "audit": {
                 "origin": self.history.origin,
                 "entries": size,
                 "witnessed": None if witnessed is None else witnessed.size,
             },
+            "promises": {"missed": missed, "open": self.telling.promises()},
             "has_ballast": ballast_of(self.settings).is_there(),
         }
 
@@ -558,12 +489,20 @@ class Gateway:
                 random=random.random,
                 inbox=inbox,
             )
-            witnessing = asyncio.create_task(self._witness())
+            beside = [
+                asyncio.create_task(self._witness()),
+                asyncio.create_task(self.telling.run()),
+            ]
             try:
-                await dispatcher.run(stop, on_ready)
+                async with (
+                    serving_http(self.desk, self.status, stop, on_ready) as front,
+                    serving_mqtt(self.desk, stop),
+                ):
+                    await dispatcher.run(stop, front.ready)
             finally:
-                witnessing.cancel()
-                await asyncio.gather(witnessing, return_exceptions=True)
+                for task in beside:
+                    task.cancel()
+                await asyncio.gather(*beside, return_exceptions=True)
             await asyncio.to_thread(self.history.checkpoint)
 
     async def _witness(self) -> None:
@@ -613,7 +552,7 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
     """Choose the profiles that a gateway's settings name.
 
     Raises:
-        UnknownNameError: they name a country or carrier that no profile has.
+        UnknownNameError: they name a country, carrier or deadlines that no profile has.
     """
     if settings.country not in profiles.countries:
         raise UnknownNameError("country", settings.country, known=tuple(profiles.countries))
@@ -645,7 +584,21 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
         regions=profiles.regions[settings.country],
         carriers=carriers,
         templates=profiles.templates.get(settings.country, {}),
+        deadlines=_deadlines(settings, profiles),
+        directory=profiles.directories.get(settings.country, Directory()),
+        words={
+            language: profiles.words[language]
+            for language in profiles.countries[settings.country].languages
+            if language in profiles.words
+        },
     )
+
+
+def _deadlines(settings: Settings, profiles: Profiles) -> DeadlineProfile:
+    code = settings.deadlines or profiles.countries[settings.country].deadlines
+    if code not in profiles.deadlines:
+        raise UnknownNameError("deadline profile", code, known=tuple(profiles.deadlines))
+    return profiles.deadlines[code]
 
 
 def carriers_of(country: str) -> tuple[str, ...]:

@@ -20,8 +20,9 @@ from cbgateway.domain.errors import ConfigurationError, GatewayError, KeyUnusabl
 from cbgateway.domain.people import Key
 from cbgateway.domain.ports import Transaction
 from cbgateway.home import ballast_of
-from cbgateway.settings import FILE_NAME, Settings, is_loopback, read_password
+from cbgateway.settings import FILE_NAME, Settings, is_loopback, read_password, read_secret
 from cbgateway.signing.keys import KNOWN_KEYS, SigningKey
+from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 
 APPROVERS_MIN = 2
 PASSWORD_CHARACTERS_MIN = 6
@@ -72,6 +73,9 @@ def findings(home: Path, settings: Settings, tx: Transaction, *, now: datetime) 
         ("disk", lambda: _disk(settings, doubtful)),
         ("witness", lambda: _witness(home, settings, doubtful)),
         ("carriers", lambda: _carriers(settings) if strict else iter(())),
+        ("http", lambda: _http(settings, doubtful)),
+        ("mqtt", lambda: _mqtt(settings, doubtful)),
+        ("cap", lambda: _cap(settings, tx, now)),
         ("environment", lambda: _environment(doubtful)),
         ("clock", lambda: _clock(now, doubtful)),
     ]
@@ -175,6 +179,61 @@ def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
                 "if the end of a tunnel listens there"
             )
             yield Level.FAIL, detail
+
+
+def _cap(settings: Settings, tx: Transaction, now: datetime) -> Iterator[tuple[Level, str]]:
+    cap = settings.cap
+    named = {f"the sender {name}": one.certificate for name, one in cap.senders.items()}
+    if cap.certificate is not None and cap.key is not None:
+        named["our own alerts"] = cap.certificate
+        try:
+            load_signing_key(cap.key)
+        except KeyUnusableError as error:
+            yield Level.FAIL, f"cap: {error}"
+    for whose, path in named.items():
+        try:
+            ends = load_certificate(path).not_valid_after_utc
+        except KeyUnusableError as error:
+            yield Level.FAIL, f"cap: {error}"
+            continue
+        if ends <= now:
+            yield Level.FAIL, f"cap: the certificate of {whose} ended {ends.isoformat()}"
+        elif ends <= now + timedelta(days=KEY_ENDS_WARN_D):
+            yield Level.WARN, f"cap: the certificate of {whose} ends {ends.isoformat()}"
+    for name, one in cap.senders.items():
+        person = tx.person(one.person)
+        if person is None or not person.owner or person.is_revoked:
+            yield Level.FAIL, f"cap: {name} counts as {one.person!r}, which is no machine here"
+
+
+def _mqtt(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
+    mqtt = settings.mqtt
+    if mqtt is None:
+        return
+    if mqtt.tls_ca_file is None and not is_loopback(mqtt.host):
+        yield doubtful, f"mqtt: {mqtt.host} is reached without TLS; name its tls_ca_file"
+    if mqtt.tls_ca_file is not None and not mqtt.tls_ca_file.is_file():
+        yield Level.FAIL, f"mqtt: there is no {mqtt.tls_ca_file}"
+    if mqtt.username is None:
+        yield doubtful, "mqtt: no username; the broker cannot tell this gateway from others"
+    if mqtt.password_file is not None:
+        try:
+            read_secret(mqtt.password_file)
+        except KeyUnusableError as error:
+            yield Level.FAIL, str(error)
+
+
+def _http(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
+    http = settings.http
+    if http is None:
+        return
+    if (http.certificate is None) is not (http.private_key is None):
+        yield Level.FAIL, "http: certificate and private_key belong together"
+    if http.certificate is None and not is_loopback(http.host):
+        yield doubtful, f"http: {http.host} is reached without TLS; name a certificate"
+    for path in (http.tokens, http.private_key):
+        if path is not None and path.exists() and path.stat().st_mode & OTHERS:
+            yield Level.FAIL, f"{path} can be read by others; run: chmod 600 {path}"
 
 
 def _environment(doubtful: Level) -> Iterator[tuple[Level, str]]:

@@ -80,6 +80,35 @@ class CapSettings(_Settings):
         return self
 
 
+class HttpSettings(_Settings):
+    """The HTTP interface of `cbgateway serve`."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Annotated[int, Field(ge=0, le=65535)]
+    names: tuple[str, ...] = ()
+    """What clients call this server by in a Host field, such as alerts.example:8443."""
+    tokens: Path = Path("secrets/http-tokens.toml")
+    """Bearer tokens for reading, as hashes."""
+    certificate: Path | None = None
+    private_key: Path | None = None
+    """TLS; in mode live a listener beyond this machine needs it."""
+
+
+class MqttSettings(_Settings):
+    """The MQTT broker that `cbgateway serve` takes commands from and tells what happens."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Annotated[int, Field(ge=1, le=65535)] = 1883
+    site: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")] = "main"
+    """Which of several gateways of a mode; stands in every topic."""
+    client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    """What the broker keeps our commands under while we are away; keep it for ever."""
+    username: str | None = None
+    password_file: Path | None = None
+    tls_ca_file: Path | None = None
+    """Speaks TLS, and trusts no other certificates than those that these authorities gave."""
+
+
 class Settings(_Settings):
     """What cbgateway.toml holds; relative paths start at the home folder."""
 
@@ -94,6 +123,14 @@ class Settings(_Settings):
     """Room held for what is never blocked, should the disk be full."""
     keys: Path = Path("keys")
     profiles: Path | None = None
+    http: HttpSettings | None = None
+    mqtt: MqttSettings | None = None
+    deadlines: str | None = None
+    """Overrides the country's deadline profile."""
+    site: Path | None = None
+    """Where `serve` keeps the public pages up to date."""
+    site_url: str = ""
+    """Where people find them, without a slash at the end; links are relative without it."""
     carriers: dict[str, CarrierSettings]
     cap: CapSettings = Field(default_factory=CapSettings)
 
@@ -131,6 +168,9 @@ def load_settings(home: Path) -> Settings:
             "keys": home / settings.keys,
             "marks": home / settings.marks,
             "witness": home / settings.witness,
+            "mqtt": None if settings.mqtt is None else _absolute_mqtt(home, settings.mqtt),
+            "http": None if settings.http is None else _http(home, settings.http),
+            "site": None if settings.site is None else home / settings.site,
             "profiles": None if settings.profiles is None else home / settings.profiles,
             "carriers": {
                 code: carrier.model_copy(
@@ -141,12 +181,12 @@ def load_settings(home: Path) -> Settings:
                 )
                 for code, carrier in settings.carriers.items()
             },
-            "cap": _absolute(home, settings.cap),
+            "cap": _absolute_cap(home, settings.cap),
         }
     )
 
 
-def _absolute(home: Path, cap: CapSettings) -> CapSettings:
+def _absolute_cap(home: Path, cap: CapSettings) -> CapSettings:
     return cap.model_copy(
         update={
             "key": None if cap.key is None else home / cap.key,
@@ -157,6 +197,19 @@ def _absolute(home: Path, cap: CapSettings) -> CapSettings:
             },
         }
     )
+
+
+def _absolute_mqtt(home: Path, mqtt: MqttSettings) -> MqttSettings:
+    paths = {"password_file": mqtt.password_file, "tls_ca_file": mqtt.tls_ca_file}
+    inside = {name: None if path is None else home / path for name, path in paths.items()}
+    return mqtt.model_copy(update=inside)
+
+
+def _http(home: Path, http: HttpSettings) -> HttpSettings:
+    paths = {"tokens": http.tokens, "certificate": http.certificate, "key": http.private_key}
+    inside = {name: None if path is None else home / path for name, path in paths.items()}
+    inside["private_key"] = inside.pop("key")
+    return http.model_copy(update=inside)
 
 
 def _check_modes(path: Path, settings: Settings) -> None:
@@ -183,14 +236,21 @@ def tls_context(carrier: CarrierSettings) -> ssl.SSLContext | None:
     Raises:
         InputError: the authorities cannot be read.
     """
-    if carrier.tls_ca_file is None:
-        return None
+    return None if carrier.tls_ca_file is None else trusting(carrier.tls_ca_file)
+
+
+def trusting(ca_file: Path) -> ssl.SSLContext:
+    """Give TLS that trusts no other authorities than those of a file.
+
+    Raises:
+        InputError: the authorities cannot be read.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        context.load_verify_locations(cafile=carrier.tls_ca_file)
+        context.load_verify_locations(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        msg = f"tls_ca_file {carrier.tls_ca_file}: {error}"
+        msg = f"tls_ca_file {ca_file}: {error}"
         raise InputError(msg) from error
     return context
 
@@ -201,6 +261,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def read_secret(path: Path) -> str:
+    """Read a secret of one line from a file that nobody else can read.
+
+    Raises:
+        KeyUnusableError: it is missing, readable by others, or empty.
+    """
+    try:
+        mode = path.stat().st_mode
+        secret = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"secret {path}: {error}"
+        raise KeyUnusableError(msg) from error
+    if mode & OTHERS or not secret:
+        msg = f"secret {path} is empty, or can be read by others; run: chmod 600 {path}"
+        raise KeyUnusableError(msg)
+    return secret
 
 
 def read_password(path: Path) -> str:
@@ -228,7 +306,7 @@ def _problem(path: Path, fault: Any) -> str:  # noqa: ANN401 - pydantic's fault 
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
         return f"{path}: {where}: {fault['msg']}"
-    models = (Settings, CarrierSettings, CapSettings, CapSenderSettings)
+    models = (Settings, CarrierSettings, HttpSettings, MqttSettings, CapSettings, CapSenderSettings)
     known = {name for model in models for name in model.model_fields}
     near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

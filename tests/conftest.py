@@ -21,6 +21,7 @@ from cbgateway.home import ballast_of
 from cbgateway.service.outbox import Answers, Outbox
 from cbgateway.settings import FILE_NAME, load_settings
 from cbgateway.signing.keys import SigningKey
+from tests.front import Front, serving
 
 settings.register_profile(
     "ci",
@@ -186,3 +187,10 @@ def make_office(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Offi
 def office(make_office: Callable[..., Office]) -> Office:
     """Give a gateway in mode test, with alice and bob."""
     return make_office()
+
+
+@pytest.fixture
+def front(office: Office) -> Iterator[Front]:
+    """Give the office's HTTP interface on a socket of its own."""
+    with serving(office) as one:
+        yield one

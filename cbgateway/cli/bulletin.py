@@ -196,7 +196,7 @@ def _ask(mode: Mode, phrase: str, given: str) -> str:
     if not phrase:
         typer.confirm(f"[{mode}] Send it?", abort=True)
         return given
-    typed = given or typer.prompt(f"[{mode}] This reaches a wide area. Type '{phrase}' to send it")
+    typed = given or typer.prompt(f"[{mode}] This takes care. Type '{phrase}' to send it")
     return str(typed)
 
 
@@ -407,8 +407,20 @@ def _print_plan(prepared: Prepared) -> None:
     for (peer, channel, is_stop), count in sorted(orders.items()):
         console.print(f"  {peer}: {count} {'stop' if is_stop else channel} order(s)")
     console.print(f"  recipients by SMS: {sum(o.recipients for o in prepared.plan.orders)}")
+    for carrier, levels in _reach_lines(prepared).items():
+        console.print(f"  reach, {carrier}: {levels}")
     if prepared.confirmation:
-        console.print(f"  [bold]wide area: {prepared.confirmation}[/bold]")
+        console.print(f"  [bold]to be typed: {prepared.confirmation}[/bold]")
+
+
+def _reach_lines(prepared: Prepared) -> dict[str, str]:
+    """Say for each carrier who is told for sure, and where not all is."""
+    lines: dict[str, str] = {}
+    for carrier in dict.fromkeys(one.carrier for one in prepared.reach):
+        mine = [one for one in prepared.reach if one.carrier == carrier]
+        words = dict.fromkeys(f"{one.level} ({one.reason})" for one in mine)
+        lines[carrier] = "; ".join(words)
+    return lines
 
 
 def _wait(gateway: Gateway, bulletin_id: str, *, wait_s: float) -> dict[str, Any]:

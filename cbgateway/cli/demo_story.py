@@ -1,4 +1,4 @@
-"""The outage of 25 October 2021 as the demo tells it, and what has to hold at its end.
+"""The outage of 25 October 2021 as the demo tells it, and what has to hold at a story's end.
 
 Times and facts are those of the ministry's cause report: KT's network was down from 11:16 to
 12:45, 89 minutes. Who would have told whom, and when, is the story of this demo.
@@ -11,9 +11,6 @@ from typing import Any
 
 from cbgateway.domain.bulletin import BulletinKind
 
-START = datetime.fromisoformat("2021-10-25T11:16:00+09:00")
-INCIDENT = "kt-20211025"
-FAILING = "kt"
 FIRST_NOTICE_MAX_S = 300
 """Japan's guideline asks for half an hour; five minutes is what people would call at once."""
 
@@ -25,11 +22,13 @@ class Step:
     """Something that happens.
 
     Attributes:
-        at: time of day on 25 October 2021.
+        at: when.
         what: for the time line.
         kind: of the bulletin that is issued, if one is.
-        slots: for its template.
+        slots: for its template; ``next`` is when the next update is promised.
         returns: carrier whose message centre comes back, if one does.
+        refused: what is tried and has to be refused: ``alone``, one person wants to send, or
+            ``mode``, an exercise comes to a gateway that has none.
     """
 
     at: datetime
@@ -37,6 +36,48 @@ class Step:
     kind: BulletinKind | None = None
     slots: Slots | None = None
     returns: str | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """An incident and how it is told.
+
+    Attributes:
+        title: its day.
+        incident: name of the incident.
+        carrier: whose outage it is said to be.
+        failing: carrier whose message centre is down from the start until it returns.
+        mute: carrier whose answers to the first bulletin get lost.
+        regions: that bulletins are for.
+        copies_max: how often a phone may show one bulletin.
+        really: what happened on the day, with its source.
+    """
+
+    name: str
+    title: str
+    incident: str
+    carrier: str
+    services: tuple[str, ...]
+    failing: str | None
+    regions: tuple[str, ...]
+    start: datetime
+    steps: tuple[Step, ...]
+    really: str
+    mute: str | None = None
+    copies_max: int = 1
+
+    @property
+    def end(self) -> datetime:
+        """Give when its last step is."""
+        return self.steps[-1].at
+
+    @property
+    def newest_before_return(self) -> int:
+        """Give the number of the bulletin that a carrier gets when it returns; 1 if none does."""
+        returns = next((step.at for step in self.steps if step.returns is not None), self.start)
+        issued = [step for step in self.steps if step.kind is not None]
+        return max((n for n, step in enumerate(issued, start=1) if step.at < returns), default=1)
 
 
 def _at(time: str) -> datetime:
@@ -46,74 +87,110 @@ def _at(time: str) -> datetime:
 _COMMON: Slots = {"authority": "msit", "carrier": "kt"}
 _AREA: Slots = {"area": {"ko": "전국", "en": "nationwide"}}
 
-STEPS = (
-    Step(START, "KT: a routing error takes the network down across Korea"),
-    Step(
-        _at("11:18:00"),
-        "bulletin 1: first notice",
-        BulletinKind.FIRST,
-        {
-            **_COMMON,
-            **_AREA,
-            "services": "all",
-            "cause": "checking",
-            "since": "11:16",
-            "next": "11:45",
-        },
+KT_2021 = Story(
+    name="kt-2021",
+    title="25 October 2021",
+    incident="kt-20211025",
+    carrier="kt",
+    services=("voice", "sms", "mobile_data", "fixed_internet", "card_payment"),
+    failing="kt",
+    regions=("KR",),
+    start=_at("11:16:00"),
+    steps=(
+        Step(_at("11:16:00"), "KT: a routing error takes the network down across Korea"),
+        Step(
+            _at("11:18:00"),
+            "bulletin 1: first notice",
+            BulletinKind.FIRST,
+            {
+                **_COMMON,
+                **_AREA,
+                "services": "all",
+                "cause": "checking",
+                "since": "11:16",
+                "next": "11:45",
+            },
+        ),
+        Step(
+            _at("11:42:00"),
+            "bulletin 2: the cause is known, repair goes on",
+            BulletinKind.PROGRESS,
+            {
+                **_COMMON,
+                "cause": "routing",
+                "number": 2,
+                "now": "11:42",
+                "eta": "12:20",
+                "next": "12:15",
+            },
+        ),
+        Step(
+            _at("12:12:00"),
+            "bulletin 3: it takes longer than expected",
+            BulletinKind.ETA_CHANGE,
+            {**_COMMON, "cause": "routing", "number": 3, "now": "12:12", "next": "12:50"},
+        ),
+        Step(_at("12:40:00"), "KT: the message centre can be reached again", returns="kt"),
+        Step(
+            _at("12:45:00"),
+            "bulletin 4: restored, after 89 minutes",
+            BulletinKind.RESTORED,
+            {**_COMMON, **_AREA, "cause": "routing", "restored": "12:45", "minutes": 89},
+        ),
     ),
-    Step(
-        _at("11:45:00"),
-        "bulletin 2: the cause is known, repair goes on",
-        BulletinKind.PROGRESS,
-        {
-            **_COMMON,
-            "cause": "routing",
-            "number": 2,
-            "now": "11:45",
-            "eta": "12:10",
-            "next": "12:15",
-        },
-    ),
-    Step(
-        _at("12:15:00"),
-        "bulletin 3: it takes longer than expected",
-        BulletinKind.ETA_CHANGE,
-        {**_COMMON, "cause": "routing", "number": 3, "now": "12:15", "next": "12:45"},
-    ),
-    Step(_at("12:40:00"), "KT: the message centre can be reached again", returns=FAILING),
-    Step(
-        _at("12:45:00"),
-        "bulletin 4: restored, after 89 minutes",
-        BulletinKind.RESTORED,
-        {**_COMMON, **_AREA, "cause": "routing", "restored": "12:45", "minutes": 89},
+    really=(
+        "no notice to the public during 89 minutes; the ministry thought of a disaster text and "
+        "dropped it; KT first spoke of DDoS [press: JoongAng, asiae; the ministry's cause report]"
     ),
 )
-END = STEPS[-1].at
 
 
-def document(step: Step, *, number: int, sender: str) -> dict[str, Any]:
+def document(story: Story, step: Step, *, number: int, sender: str) -> dict[str, Any]:
     """Give the bulletin document that somebody submits at a step."""
     assert step.kind is not None, "only steps with a kind issue a bulletin"  # noqa: S101 - our own data
-    is_last = step.kind is BulletinKind.RESTORED
-    incident: Any = INCIDENT
+    slots = step.slots or {}
+    incident: Any = story.incident
     if step.kind is BulletinKind.FIRST:
         incident = {
-            "id": INCIDENT,
-            "carrier": FAILING,
-            "services": ["voice", "sms", "mobile_data", "fixed_internet", "card_payment"],
-            "started_at": START.isoformat(),
+            "id": story.incident,
+            "carrier": story.carrier,
+            "services": list(story.services),
+            "started_at": story.start.isoformat(),
         }
     return {
         "schema": 1,
-        "identifier": f"{INCIDENT}-{number}",
+        "identifier": f"{story.incident}-{number}",
         "sender": sender,
         "incident": incident,
         "kind": step.kind.value,
-        "regions": ["KR"],
-        "template": {"name": step.kind.value, "slots": step.slots},
+        "regions": list(story.regions),
+        "template": {"name": step.kind.value, "slots": slots},
         "mode": "test",
-        **({} if is_last else {"next_update": (step.at + timedelta(minutes=30)).isoformat()}),
+        "facts": _facts(step),
+        **_promise(step),
     }
+
+
+def _facts(step: Step) -> dict[str, Any]:
+    """Give what pages and briefings say beside the text."""
+    facts: dict[str, Any] = {"emergency_calls": "ok_remove_sim"}
+    cause = (step.slots or {}).get("cause")
+    if cause is not None:
+        facts |= {"cause": cause, "confidence": "suspected" if cause == "checking" else "confirmed"}
+    if step.kind is BulletinKind.FIRST:
+        facts["workarounds"] = ["other_phone", "tethering", "cash", "wait"]
+    return facts
+
+
+def _promise(step: Step) -> dict[str, Any]:
+    """Give when the next update is due: as the text says, else half an hour later."""
+    if step.kind is BulletinKind.RESTORED:
+        return {}
+    shown = (step.slots or {}).get("next")
+    if not isinstance(shown, str):
+        return {"next_update": (step.at + timedelta(minutes=30)).isoformat()}
+    hour, minute = map(int, shown.split(":"))
+    return {"next_update": step.at.replace(hour=hour, minute=minute, second=0).isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,22 +247,17 @@ def summarise(
     }
 
 
-def failures(summary: Mapping[str, Any]) -> list[str]:
+def failures(summary: Mapping[str, Any], story: Story = KT_2021) -> list[str]:
     """Say what does not hold; empty when everything does."""
     problems = []
     first_notice_s = summary["first_notice_s"]
     if first_notice_s is None or first_notice_s > FIRST_NOTICE_MAX_S:
         problems.append(f"the first notice took {first_notice_s} s")
-    newest_before_return = max(
-        number
-        for number, step in enumerate((s for s in STEPS if s.kind is not None), start=1)
-        if step.at < next(s.at for s in STEPS if s.returns is not None)
-    )
     for carrier, counts in summary["carriers"].items():
         for number, shown in counts["shown"].items():
-            was_down = carrier == FAILING and int(number) < newest_before_return
+            was_down = carrier == story.failing and int(number) < story.newest_before_return
             expected = 0 if was_down else counts["phones"]
-            if shown["phones"] != expected or shown["most"] > 1:
+            if shown["phones"] != expected or shown["most"] > story.copies_max:
                 problems.append(
                     f"{carrier}: bulletin {number} was shown by {shown['phones']} phones of "
                     f"{counts['phones']}, at most {shown['most']} times; expected {expected}, once"
@@ -196,4 +268,17 @@ def failures(summary: Mapping[str, Any]) -> list[str]:
         problems.append(
             f"{summary['seals_verified']} of {summary['screens']} seals could be verified"
         )
+    return problems + _score_failures(summary.get("score"))
+
+
+def _score_failures(score: Mapping[str, Any] | None) -> list[str]:
+    """Say which promise or rule a story broke; a summary without a score has none."""
+    if score is None:
+        return []
+    problems = []
+    if score["promises_kept"] != score["promises"]:
+        problems.append(f"{score['promises_kept']} of {score['promises']} promises were kept")
+    if score["lost_octets"] == 0:
+        problems.append("no answer got lost, so nothing was tried")
+    problems += [f"{what!r} was not refused" for what in score["not_refused"]]
     return problems

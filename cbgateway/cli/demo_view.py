@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cbgateway.cli.demo_story import START, STEPS
+from cbgateway.cli.demo_story import KT_2021, Story
 
 STATE_STYLES = {
     "acked": "green",
@@ -35,6 +35,7 @@ class View:
 
     Attributes:
         names: carriers' names by code.
+        story: what is told.
         now: what the demo's clock shows.
         deliveries: report rows of all deliveries so far.
         screens: by carrier and language, the last text shown.
@@ -42,7 +43,8 @@ class View:
     """
 
     names: dict[str, str]
-    now: datetime = START
+    story: Story = KT_2021
+    now: datetime = KT_2021.start
     deliveries: list[dict[str, Any]] = field(default_factory=list)
     screens: dict[tuple[str, str], str] = field(default_factory=dict)
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -58,8 +60,8 @@ class View:
         return Group(
             Panel(
                 self._time_line(),
-                title=f"[bold]25 October 2021  {self.now:%H:%M:%S}[/bold]  mode test",
-                border_style="red" if self.now < STEPS[-1].at else "green",
+                title=f"[bold]{self.story.title}  {self.now:%H:%M:%S}[/bold]  mode test",
+                border_style="red" if self.now < self.story.end else "green",
             ),
             self._deliveries(),
             self._screens(_HEIGHT_WIDE if width >= _WIDE else _HEIGHT_NARROW),
@@ -67,7 +69,7 @@ class View:
 
     def _time_line(self) -> Text:
         text = Text()
-        for step in STEPS:
+        for step in self.story.steps:
             happened = step.at <= self.now
             style = "bold" if happened else "dim"
             text.append(f"{step.at:%H:%M}  ", style="cyan" if happened else "dim")

@@ -1,12 +1,15 @@
 """`cbgateway incident`: what has happened so far."""
 
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from cbgateway.app import Gateway
-from cbgateway.cli.bulletin import print_bulletin
+from cbgateway.app import Gateway, load_checked_profiles
+from cbgateway.cli.bulletin import BulletinId, print_bulletin
 from cbgateway.cli.common import (
     DEFAULT_HOME,
     AsJson,
@@ -17,10 +20,13 @@ from cbgateway.cli.common import (
     print_json,
     reports_errors,
 )
-from cbgateway.domain.errors import UnknownNameError
+from cbgateway.domain.errors import InputError, UnknownNameError
 from cbgateway.domain.incident import IncidentState
+from cbgateway.public.report_page import to_html, to_markdown
+from cbgateway.service import postmortem
 from cbgateway.service.reports import incident_report
 from cbgateway.signing.keys import SigningKey
+from cbgateway.telling import read_events, read_export
 
 app = typer.Typer(help="Look at incidents, and say how far they have got.", no_args_is_help=True)
 
@@ -100,3 +106,88 @@ def set_state(
         print_json({"incident": incident, "state": state.value})
     else:
         console.print(f"{incident}: {state}")
+
+
+class Form(StrEnum):
+    """How a report is written."""
+
+    MARKDOWN = "markdown"
+    HTML = "html"
+    JSON = "json"
+
+
+@app.command(
+    "report",
+    epilog=examples(
+        "cbgateway incident report kt-20211025 >report.md",
+        "cbgateway incident report kt-20211025 --form html --language ko >report.html",
+        "cbgateway incident report kt-20211025 --log evidence/   # from an exported history alone",
+    ),
+)
+@reports_errors
+def report(
+    incident: Annotated[str, typer.Argument(help="Name of the incident.")],
+    *,
+    form: Annotated[Form, typer.Option(help="How it is written.")] = Form.MARKDOWN,
+    language: Annotated[str, typer.Option(help="Of its headings.")] = "en",
+    log: Annotated[
+        Path | None,
+        typer.Option(help="What `audit export` has written; no gateway is needed.", metavar="DIR"),
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Write what happened, of the history alone: the same history, the same report."""
+    if log is None:
+        with Gateway.open(home) as gateway:
+            document = gateway.telling.report(incident)
+            words = gateway.deployment.words
+    else:
+        document = postmortem.report(read_events(read_export(log)), incident)
+        words = load_checked_profiles(None).words
+    if as_json or form is Form.JSON:
+        typer.echo(postmortem.to_json(document), nl=False)
+        return
+    if language not in words:
+        raise UnknownNameError("language", language, known=tuple(words))
+    if form is Form.HTML:
+        typer.echo(to_html(words[language], document).decode(), nl=False)
+    else:
+        typer.echo(to_markdown(words[language], document), nl=False)
+
+
+@app.command(
+    "observed",
+    epilog=examples(
+        "cbgateway incident observed kt-20211025/1 --carrier skt --region KR-26 "
+        "--at 2021-10-25T11:18:40+09:00 --source 'probe phone, desk 7'"
+    ),
+)
+@reports_errors
+def observed(
+    bulletin: BulletinId,
+    *,
+    carrier: Annotated[str, typer.Option(help="Whose phone showed it.")],
+    region: Annotated[str, typer.Option(help="Where.")],
+    at: Annotated[str, typer.Option(help="When, with the offset from UTC (ISO 8601).")],
+    source: Annotated[str, typer.Option(help="Who or what saw it.")],
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Say when a phone showed a bulletin; the report names the source."""
+    try:
+        seen_at = datetime.fromisoformat(at)
+    except ValueError as error:
+        msg = f"--at {at!r} is no time in ISO 8601"
+        raise InputError(msg) from error
+    if seen_at.tzinfo is None:
+        msg = f"--at {at!r} has no offset from UTC, such as +09:00"
+        raise InputError(msg)
+    with Gateway.open(home) as gateway:
+        gateway.telling.note_display(
+            bulletin, carrier=carrier, region=region, at=seen_at, source=source
+        )
+    if as_json:
+        print_json({"bulletin": bulletin, "at": seen_at.isoformat()})
+    else:
+        console.print(f"{bulletin}: shown in {region} by {carrier} at {seen_at.isoformat()}")

@@ -4,6 +4,7 @@ import typer
 
 from cbgateway import __version__
 from cbgateway.cli import (
+    api,
     audit,
     bulletin,
     cap,
@@ -13,9 +14,12 @@ from cbgateway.cli import (
     incident,
     incoming,
     keys,
+    mqtt,
     operations,
     profiles,
     recipients,
+    replay,
+    telling,
 )
 
 app = typer.Typer(
@@ -35,17 +39,25 @@ app.command("doctor", epilog=operations.DOCTOR_EXAMPLES)(operations.doctor)
 app.command("backup", epilog=operations.BACKUP_EXAMPLES)(operations.backup)
 app.command("restore", epilog=operations.RESTORE_EXAMPLES)(operations.restore)
 app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.confirm_clock)
+app.command("verify", epilog=telling.VERIFY_EXAMPLES)(telling.verify)
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(cap.app, name="cap")
+app.add_typer(mqtt.app, name="mqtt")
 app.add_typer(incident.app, name="incident")
+app.add_typer(telling.promise_app, name="promise")
+app.add_typer(telling.briefing_app, name="briefing")
+app.add_typer(telling.site_app, name="site")
+app.add_typer(telling.text_app, name="text")
 app.add_typer(recipients.app, name="recipients")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(api.app, name="api")
 app.add_typer(profiles.app, name="profiles")
 app.add_typer(codec.encode_app, name="encode")
 app.add_typer(codec.decode_app, name="decode")
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("replay", epilog=replay.EXAMPLES)(replay.replay)
 
 
 def _version(value: bool) -> None:  # noqa: FBT001 - an option's callback

@@ -77,6 +77,9 @@ def status(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     for carrier, states in report["open_deliveries"].items():
         open_work = ", ".join(f"{count} {state}" for state, count in states.items())
         console.print(f"{carrier}: {open_work or 'nothing open'}")
+    missed, promised = report["promises"]["missed"], report["promises"]["open"]
+    late = sum(one["is_missed"] for one in promised)
+    console.print(f"promises: {len(promised)} open, {late} of them late; {missed} missed so far")
     log = report["audit"]
     console.print(f"history: {log['entries']} entries, witnessed up to {log['witnessed'] or 0}")
     if not report["has_ballast"]:

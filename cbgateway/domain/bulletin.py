@@ -1,7 +1,7 @@
 """A bulletin: one immutable public statement about an incident."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
@@ -76,6 +76,44 @@ class BulletinState(StrEnum):
     """Taken back, by its authors before it was approved, by a withdrawal afterwards."""
 
 
+class Confidence(StrEnum):
+    """How sure it is what caused an outage."""
+
+    SUSPECTED = "suspected"
+    PROBABLE = "probable"
+    CONFIRMED = "confirmed"
+
+
+class EmergencyCalls(StrEnum):
+    """Whether people can call for help; checked for each incident, never assumed."""
+
+    OK = "ok"
+    OK_REMOVE_SIM = "ok_remove_sim"
+    """They get through once the SIM card is out of the phone."""
+    IMPAIRED = "impaired"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a bulletin says in a form that pages and briefings can be made of.
+
+    Attributes:
+        cause: name of a cause that the profiles have words for; empty when it is not said.
+        confidence: how sure the cause is.
+        eta: when repair is expected; None when that is not known.
+        emergency_calls: whether people can call for help.
+        workarounds: names of reviewed advice, the most useful first.
+    """
+
+    cause: str = ""
+    confidence: Confidence = Confidence.SUSPECTED
+    eta: datetime | None = None
+    emergency_calls: EmergencyCalls = EmergencyCalls.UNKNOWN
+    workarounds: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """What CAP calls a reference: an earlier bulletin by sender, identifier and time."""
@@ -99,6 +137,8 @@ class Bulletin:
         next_update_at: when the next bulletin is promised; None when none is.
         references: every earlier bulletin of the incident that went out.
         mode: the mode of the database that it was made for.
+        code: what people type to see the exact official text; empty for none.
+        facts: what it says, for pages and briefings.
     """
 
     bulletin_id: str
@@ -115,3 +155,5 @@ class Bulletin:
     next_update_at: datetime | None
     references: tuple[Reference, ...]
     mode: Mode
+    code: str = ""
+    facts: Facts = field(default_factory=Facts)

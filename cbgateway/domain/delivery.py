@@ -70,6 +70,41 @@ class BulletinRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered, kept so that the same request again changes nothing.
+
+    Attributes:
+        digest: tells the request from others with the same name.
+        status: of HTTP.
+        body: as it was sent.
+    """
+
+    digest: str
+    status: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmRecord:
+    """One alarm of network monitoring, and what it is taken for.
+
+    Attributes:
+        sender: which machine has told of it.
+        alarm_id: that machine's own name for it.
+        cause: alarms of one sender with the same cause are one outage.
+        region: where; empty when the alarm does not say.
+    """
+
+    sender: str
+    alarm_id: str
+    incident_id: str
+    cause: str
+    region: str
+    is_cleared: bool
+    raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """A bulletin as a CAP alert, as it came in or first went out; never changed.
 

@@ -101,6 +101,18 @@ class InputError(GatewayError):
         self.problems = problems
 
 
+class MalformedError(InputError):
+    """A document is no JSON that the gateway reads, so nothing in it was looked at.
+
+    Attributes:
+        fault: stable name of what is wrong with it, for programs.
+    """
+
+    def __init__(self, problem: str, *, fault: str) -> None:
+        super().__init__(problem)
+        self.fault = fault
+
+
 class PolicyError(GatewayError):
     """A rule refuses the request; nothing was sent and nothing is kept."""
 
@@ -205,6 +217,44 @@ class BudgetExhaustedError(PolicyError):
         self.refills_in_s = refills_in_s
 
 
+class DeadlineError(PolicyError):
+    """A bulletin promises its next update later than the deadline profile allows."""
+
+    code = "deadline-missing"
+
+
+class HeartbeatError(PolicyError):
+    """A "no change yet" bulletin is not one that the deadline profile's policy allows."""
+
+    code = "heartbeat-policy"
+
+
+class ContactError(PolicyError):
+    """A text shows a number or link that is not in the verified directory, or leads nowhere now.
+
+    Attributes:
+        contact: as it stands in the text.
+    """
+
+    code = "contact-not-verified"
+
+    def __init__(self, problem: str, *, contact: str) -> None:
+        super().__init__(f"{contact!r} {problem}")
+        self.contact = contact
+
+
+class CauseError(PolicyError):
+    """A text names a cause that nobody has confirmed."""
+
+    code = "cause-unverified"
+
+
+class UnknownCodeError(PolicyError):
+    """No bulletin of this gateway has this verification code: it is not ours."""
+
+    code = "code-unknown"
+
+
 class DuplicateError(PolicyError):
     """The same sender has just told the same regions the same."""
 
@@ -212,14 +262,14 @@ class DuplicateError(PolicyError):
 
 
 class ConfirmationError(PolicyError):
-    """A wide area needs the approver to type what the bulletin is about to do."""
+    """A wide area, or unverified digits, need the approver to type what is about to be done."""
 
     code = "confirmation-needed"
 
     def __init__(self, phrase: str, *, given: str) -> None:
         super().__init__(
-            f"this reaches a wide area; type {phrase!r} to confirm, not {given!r} "
-            "(`--confirm` for programs)"
+            f"this reaches a wide area, or shows digits that nobody has verified; type {phrase!r} "
+            f"to confirm, not {given!r} (`--confirm` for programs)"
         )
         self.phrase = phrase
 

@@ -17,6 +17,9 @@ FAILPOINTS = (
     "outcome.committed",  # all is known
     "window.committed",  # a window of recipients is about to leave
     "recover.written",  # recovery is in the transaction, not committed
+    "http.committed",  # a request's work is committed, its answer is not sent
+    "mqtt.committed",  # a command's work is committed, its receipt is not sent
+    "mqtt.answered",  # receipts have reached the broker, nothing is acknowledged
     "checkpoint.signed",  # the audit checkpoint is signed, not yet witnessed
 )
 

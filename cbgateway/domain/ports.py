@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinState, Mode
 from cbgateway.domain.delivery import (
+    AlarmRecord,
+    Answer,
     BulletinRecord,
     Decision,
     Delivery,
@@ -108,7 +110,7 @@ class Transaction(Protocol):
         ...
 
     def count(self, counter: str) -> int:
-        """Give how often something has happened: ``authority``, ``recipients`` or ``clock``."""
+        """Give how often something has happened, such as ``authority`` or ``recipients``."""
         ...
 
     def bump(self, counter: str) -> None:
@@ -126,6 +128,10 @@ class Transaction(Protocol):
 
     def incidents(self) -> tuple[Incident, ...]:
         """List the incidents, oldest first."""
+        ...
+
+    def incidents_after(self, incident_id: str, *, limit: int) -> tuple[Incident, ...]:
+        """List some of the incidents, by name, that come after one; empty for the beginning."""
         ...
 
     def set_incident_state(self, incident_id: str, state: IncidentState) -> None:
@@ -156,12 +162,22 @@ class Transaction(Protocol):
         """Find what a sender's document with this name became, and the document's hash."""
         ...
 
+    def bulletin_with_code(self, code: str) -> BulletinRecord | None:
+        """Find a bulletin by its verification code."""
+        ...
+
     def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
         """List bulletins, in order."""
         ...
 
-    def recent_bulletins(self, sender: str, *, since: datetime) -> tuple[BulletinRecord, ...]:
-        """List what a sender has submitted lately."""
+    def recent_bulletins(
+        self, sender: str, *, since: datetime, limit: int
+    ) -> tuple[BulletinRecord, ...]:
+        """List the newest that a sender has submitted lately."""
+        ...
+
+    def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
+        """List where its sender has lately told the same regions the same."""
         ...
 
     def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:
@@ -195,6 +211,43 @@ class Transaction(Protocol):
     def plan(self, bulletin_id: str) -> str | None:
         """Give what was approved."""
         ...
+
+    def count_bulletins(self) -> dict[BulletinState, int]:
+        """Count bulletins by state."""
+        ...
+
+    # Answers to machines
+    def answer(self, holder: str, name: str) -> Answer | None:
+        """Give what somebody's request with this name was answered."""
+        ...
+
+    def put_answer(self, holder: str, name: str, answer: Answer, *, until: datetime) -> None:
+        """Keep an answer for a while."""
+        ...
+
+    def forget_answers(self, *, at: datetime, limit: int) -> None:
+        """Drop some of those whose time has passed, and note until when they were dropped."""
+        ...
+
+    def answers_forgotten_at(self) -> datetime | None:
+        """Give up to which time answers were dropped; None while none were."""
+        ...
+
+    # Alarms
+    def alarm(self, sender: str, alarm_id: str) -> AlarmRecord | None:
+        """Find an alarm by its sender's own name for it."""
+        ...
+
+    def put_alarm(self, alarm: AlarmRecord) -> None:
+        """Note an alarm, or whether a known one was cleared."""
+        ...
+
+    def incident_of_cause(self, sender: str, cause: str) -> Incident | None:
+        """Find the newest incident that a sender's alarms of one cause belong to."""
+        ...
+
+    def count_alarms(self, incident_id: str) -> tuple[int, int]:
+        """Count an incident's alarms: all of them, and those that were cleared."""
 
     # Alerts that are exchanged with others
     def put_publication(self, publication: Publication) -> None:

@@ -18,17 +18,21 @@ from pydantic import (
     model_validator,
 )
 
-from cbgateway.domain.bulletin import BulletinKind, Mode
-from cbgateway.domain.errors import InputError
+from cbgateway.domain.bulletin import BulletinKind, Confidence, EmergencyCalls, Mode
+from cbgateway.domain.errors import InputError, MalformedError
 from cbgateway.domain.incident import Incident, IncidentState, Service
 from cbgateway.service.intake import Request
+from cbgateway.service.wording import StatedFacts
 
 DOCUMENT_OCTETS_MAX = 262_144  # 256 KiB: a hundred times the longest honest bulletin
 TEXT_CHARACTERS_MAX = 2_000  # above every class's budget: the class names the real limit
 REGIONS_MAX = 512
+WORKAROUNDS_MAX = 8  # advice that nobody can take in any more
+READ_BACK_MAX = 8  # numbers outside the directory; each has to be typed twice
 DIGITS_MAX = 20  # RFC 8785 writes integers of sixteen; a sign, and some room to be told of it
 PROBLEMS_MAX = 20
 """Faults named before the rest is only counted: nobody reads more, and each may be long."""
+TOO_DEEP = "nested too deeply"
 SHOWN_CHARACTERS_MAX = 80  # of a name that the document made up; longer ones are cut
 
 Identifier = Annotated[
@@ -76,6 +80,16 @@ class TemplateDocument(_Document):
     slots: dict[str, str | int | dict[str, str]] = Field(default_factory=dict, max_length=64)
 
 
+class FactsDocument(_Document):
+    """What a bulletin says, for pages and briefings."""
+
+    cause: Identifier | None = None
+    confidence: Confidence | None = None
+    eta: AwareDatetime | Duration | None = None
+    emergency_calls: EmergencyCalls | None = None
+    workarounds: Annotated[tuple[Identifier, ...], _at_most(WORKAROUNDS_MAX)] = ()
+
+
 class BulletinDocument(_Document):
     """One bulletin as a sender writes it. Times carry an offset; durations are ISO 8601."""
 
@@ -96,6 +110,11 @@ class BulletinDocument(_Document):
     next_update: AwareDatetime | Duration | None = None
     mode: Mode | None = None
     allow_duplicate: bool = False
+    facts: FactsDocument | None = None
+    read_back: Annotated[
+        tuple[Annotated[str, Field(max_length=SHOWN_CHARACTERS_MAX)], ...],
+        _at_most(READ_BACK_MAX),
+    ] = ()
 
     @model_validator(mode="after")
     def _texts_or_template(self) -> Self:
@@ -114,7 +133,7 @@ class BulletinDocument(_Document):
         try:
             return cls.model_validate(document)
         except ValidationError as error:
-            raise InputError(*_problems(error)) from error
+            raise InputError(*problems_of(error)) from error
 
     def to_request(self, document: Mapping[str, Any]) -> Request:
         """Give what the document asks for.
@@ -148,6 +167,8 @@ class BulletinDocument(_Document):
             next_update=self.next_update,
             mode=self.mode,
             allow_duplicate=self.allow_duplicate,
+            facts=StatedFacts() if self.facts is None else StatedFacts(**dict(self.facts)),
+            read_back=self.read_back,
         )
 
 
@@ -181,40 +202,49 @@ def parse_report(octets: bytes) -> ReportDocument:
     try:
         return ReportDocument.model_validate(parse_json(octets))
     except ValidationError as error:
-        raise InputError(*_problems(error)) from error
+        raise InputError(*problems_of(error)) from error
 
 
 def parse_json(octets: bytes) -> dict[str, Any]:
     """Read a JSON object strictly: UTF-8, no repeated key, no NaN, no absurd number or depth.
 
     Raises:
-        InputError: it is anything else; says what and where.
+        MalformedError: it is no JSON; says what and where.
+        InputError: it is JSON and no object, or has a character that cannot be written.
     """
     if len(octets) > DOCUMENT_OCTETS_MAX:
         msg = f"the document has {len(octets)} octets, at most {DOCUMENT_OCTETS_MAX} are read"
-        raise InputError(msg)
+        raise MalformedError(msg, fault="body-too-large")
+    document = _load(octets)
     try:
-        document = json.loads(
+        json.dumps(document, ensure_ascii=False).encode("utf-8")  # no lone surrogates
+    except UnicodeError as error:
+        msg = f"not UTF-8 text: {error}"
+        raise InputError(msg) from error
+    except RecursionError as error:
+        raise MalformedError(TOO_DEEP, fault="json-depth") from error
+    if not isinstance(document, dict):
+        msg = "a bulletin is a JSON object"
+        raise InputError(msg)
+    return document
+
+
+def _load(octets: bytes) -> object:
+    try:
+        document: object = json.loads(
             octets.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
             parse_int=_integer,
         )
-        json.dumps(document, ensure_ascii=False).encode("utf-8")  # no lone surrogates
     except json.JSONDecodeError as error:
         msg = f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise InputError(msg) from error
+        raise MalformedError(msg, fault="json-syntax") from error
     except UnicodeError as error:
         msg = f"not UTF-8 text: {error}"
-        raise InputError(msg) from error
+        raise MalformedError(msg, fault="json-syntax") from error
     except RecursionError as error:
-        msg = "nested too deeply"
-        raise InputError(msg) from error
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    if not isinstance(document, dict):
-        msg = "a bulletin is a JSON object"
-        raise InputError(msg)
+        raise MalformedError(TOO_DEEP, fault="json-depth") from error
     return document
 
 
@@ -238,23 +268,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         counts = Counter(key for key, _ in pairs)
         repeated = next(key for key, count in counts.items() if count > 1)
         msg = f"key {repeated[:SHOWN_CHARACTERS_MAX]!r} stands there twice"
-        raise ValueError(msg)
+        raise MalformedError(msg, fault="json-duplicate-key")
     return document
 
 
 def _integer(digits: str) -> int:
     if len(digits) > DIGITS_MAX:
         msg = f"a number of {len(digits)} digits stands there, at most {DIGITS_MAX} are read"
-        raise ValueError(msg)
+        raise MalformedError(msg, fault="json-number")
     return int(digits)
 
 
 def _no_constant(name: str) -> None:
     msg = f"{name} is not JSON"
-    raise ValueError(msg)
+    raise MalformedError(msg, fault="json-number")
 
 
-def _problems(error: ValidationError) -> list[str]:
+def problems_of(error: ValidationError) -> list[str]:
     """Name each fault by its place, the first of them only."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     problems = [f"{_place(fault['loc'])}: {fault['msg']}" for fault in faults[:PROBLEMS_MAX]]

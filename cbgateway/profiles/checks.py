@@ -4,9 +4,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from cbgateway.domain.bulletin import BulletinKind, Confidence, EmergencyCalls
+from cbgateway.domain.incident import IncidentState, Service
+from cbgateway.profiles.contacts import ContactsFile, Directory, unverified
+from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.models import CarrierProfile, CountryProfile, LanguageRules
 from cbgateway.profiles.regions import RegionsFile, Ring
-from cbgateway.profiles.templates import ChoiceSlot, Template, TemplateText
+from cbgateway.profiles.templates import PLACEHOLDER, ChoiceSlot, Template, TemplateText
+from cbgateway.profiles.words import LanguageWords
 
 RING_POINTS_MIN = 4
 ALIAS_OCTETS_MAX = 100
@@ -119,16 +124,24 @@ def check_template(
     template: Template,
     countries: Mapping[str, CountryProfile],
     can_encode: Callable[[str, int | str, str], str | None],
+    directories: Mapping[str, Directory],
 ) -> Iterator[Problem]:
-    """Find slots that do not exist; prove that the longest rendering fits and can be encoded."""
+    """Find slots that do not exist and numbers that nobody has verified.
+
+    Proves that the longest rendering fits and can be encoded.
+    """
     yield from _check_name(file, template.code)
     country = countries.get(template.country)
     if country is None:
         yield Problem(file, "country", f"{template.country!r} is no country; {_known(countries)}")
         return
     yield from _check_languages(file, template, country)
+    directory = directories.get(country.code, Directory())
     for index, text in enumerate(template.texts):
         key = f"texts.{index}"
+        for one in unverified(directory.find(PLACEHOLDER.sub(" | ", text.text))):
+            problem = f"{one.shown!r} is not in contacts/{country.code}.toml"
+            yield Problem(file, f"{key}.text", problem)
         rules = country.languages.get(text.language)
         if rules is None:
             problem = f"{text.language!r} is no language; {_known(country.languages)}"
@@ -230,3 +243,45 @@ def _reaches(code: str, root: str, parents: Mapping[str, str | None]) -> bool:
 
 def _known(names: Mapping[str, object]) -> str:
     return f"known: {', '.join(names)}"
+
+
+def check_deadlines(file: str, deadlines: DeadlineProfile) -> Iterator[Problem]:
+    """Find a deadline profile under another name than its own."""
+    yield from _check_name(file, deadlines.code)
+
+
+def check_contacts(
+    file: str, contacts: ContactsFile, countries: Mapping[str, CountryProfile]
+) -> Iterator[Problem]:
+    """Find entries that are neither a number nor a link, or that stand there twice."""
+    yield from _check_name(file, contacts.country)
+    if contacts.country not in countries:
+        yield Problem(file, "country", f"{contacts.country!r} is no country; {_known(countries)}")
+    seen: set[str] = set()
+    for index, one in enumerate(contacts.contacts):
+        key = f"contacts.{index}"
+        values = [value for value in (one.number, one.link) if value is not None]
+        if len(values) != 1:
+            yield Problem(file, key, "has to be either a number or a link")
+        elif values[0] in seen:
+            yield Problem(file, key, f"{values[0]!r} stands there twice")
+        seen.update(values)
+
+
+def check_language(file: str, words: LanguageWords) -> Iterator[Problem]:
+    """Find names that a language has no word for."""
+    yield from _check_name(file, words.code)
+    for key, names, said in (
+        ("services", Service, words.services),
+        ("states", IncidentState, words.states),
+        ("kinds", BulletinKind, words.kinds),
+        ("confidences", Confidence, words.confidences),
+        ("emergency_calls", EmergencyCalls, words.emergency_calls),
+    ):
+        for name in names:
+            if name not in said:
+                yield Problem(file, f"{key}.{name}", "is missing")
+    for index, claim in enumerate(words.lint.claims):
+        if claim.cause not in words.causes:
+            problem = f"{claim.cause!r} is no cause; {_known(words.causes)}"
+            yield Problem(file, f"lint.claims.{index}.cause", problem)

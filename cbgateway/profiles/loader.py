@@ -15,13 +15,19 @@ from cbgateway.domain.errors import GatewayError
 from cbgateway.profiles.checks import (
     Problem,
     check_carrier,
+    check_contacts,
     check_country,
+    check_deadlines,
+    check_language,
     check_regions,
     check_template,
 )
+from cbgateway.profiles.contacts import ContactsFile, Directory
+from cbgateway.profiles.deadlines import STANDARD, DeadlineProfile
 from cbgateway.profiles.models import CarrierProfile, CountryProfile
 from cbgateway.profiles.regions import Regions, RegionsFile, Ring
 from cbgateway.profiles.templates import Template
+from cbgateway.profiles.words import LanguageWords
 
 CanEncode = Callable[[str, int | str, str], str | None]
 """Text, data coding scheme and language to what is wrong; None when it can go on air."""
@@ -52,12 +58,18 @@ class Profiles:
         carriers: by code.
         regions: by country.
         templates: by country, then by code.
+        deadlines: by code; the standard one is there in any case.
+        directories: verified numbers and links, by country.
+        words: by language.
     """
 
     countries: dict[str, CountryProfile] = field(default_factory=dict)
     carriers: dict[str, CarrierProfile] = field(default_factory=dict)
     regions: dict[str, Regions] = field(default_factory=dict)
     templates: dict[str, dict[str, Template]] = field(default_factory=dict)
+    deadlines: dict[str, DeadlineProfile] = field(default_factory=lambda: {STANDARD.code: STANDARD})
+    directories: dict[str, Directory] = field(default_factory=dict)
+    words: dict[str, LanguageWords] = field(default_factory=dict)
 
 
 def profiles_folder() -> Path:
@@ -99,8 +111,11 @@ def check_profiles(root: Path | None, can_encode: CanEncode) -> tuple[Profiles, 
     for name, carrier in _read(folder, "carriers/*.toml", CarrierProfile, problems).items():
         problems += check_carrier(name, carrier, profiles.countries)
         profiles.carriers[carrier.code] = carrier
+    _read_words(folder, profiles, problems)
     for name, template in _read(folder, "templates/*/*.toml", Template, problems).items():
-        problems += check_template(name, template, profiles.countries, can_encode)
+        problems += check_template(
+            name, template, profiles.countries, can_encode, profiles.directories
+        )
         profiles.templates.setdefault(template.country, {})[template.code] = template
     for country in profiles.countries.values():
         if country.code not in profiles.regions:
@@ -108,6 +123,24 @@ def check_profiles(root: Path | None, can_encode: CanEncode) -> tuple[Profiles, 
             problem = f"there is no regions/{country.code}.toml"
             problems.append(Problem(file, "root_region", problem))
     return profiles, problems
+
+
+def _read_words(folder: Path, profiles: Profiles, problems: list[Problem]) -> None:
+    """Read deadlines, directories and words; countries and carriers were read before."""
+    for name, one in _read(folder, "deadlines/*.toml", DeadlineProfile, problems).items():
+        problems += check_deadlines(name, one)
+        profiles.deadlines[one.code] = one
+    for country in profiles.countries.values():
+        if country.deadlines not in profiles.deadlines:
+            file = f"countries/{country.code}.toml"
+            problem = f"there is no deadlines/{country.deadlines}.toml"
+            problems.append(Problem(file, "deadlines", problem))
+    for name, listed in _read(folder, "contacts/*.toml", ContactsFile, problems).items():
+        problems += check_contacts(name, listed, profiles.countries)
+        profiles.directories[listed.country] = Directory(listed.contacts, listed.calling_code)
+    for name, words in _read(folder, "languages/*.toml", LanguageWords, problems).items():
+        problems += check_language(name, words)
+        profiles.words[words.code] = words
 
 
 def _read_regions(folder: Path, profiles: Profiles, problems: list[Problem]) -> None:
@@ -120,7 +153,7 @@ def _read_regions(folder: Path, profiles: Profiles, problems: list[Problem]) -> 
                 problem = f"{file.outlines} is no GeoJSON of regions: {error!r}"
                 problems.append(Problem(name, "outlines", problem))
         problems += check_regions(name, file, polygons, profiles.countries)
-        profiles.regions[file.country] = Regions(file.regions, polygons)
+        profiles.regions[file.country] = Regions(file.regions, polygons, file.population_source)
 
 
 def _read_outlines(path: Path) -> dict[str, tuple[Ring, ...]]:

@@ -105,6 +105,8 @@ class CountryProfile(Model):
         approval_valid_s: how long an approval counts while nothing of it has left.
         duplicate_guard_s: how long the same sender may not tell the same regions the same.
         wide_area_regions_min: from so many of the smallest regions on, approvers type what they do.
+        deadlines: code of the deadline profile that counts here.
+        utc_offset_min: of the country's clocks, in minutes, for times of day in texts and pages.
     """
 
     schema_version: Literal[1] = Field(alias="schema")
@@ -124,6 +126,8 @@ class CountryProfile(Model):
     approval_valid_s: Annotated[int, Field(ge=60, le=3_600)]
     duplicate_guard_s: Annotated[int, Field(ge=0, le=86_400)]
     wide_area_regions_min: Annotated[int, Field(ge=1, le=10_000)]
+    deadlines: Code = "custom"
+    utc_offset_min: Annotated[int, Field(ge=-720, le=840)] = 0
     exercise: ExerciseRules
     languages: Annotated[dict[Language, LanguageRules], Field(min_length=1)]
     classes: Annotated[dict[Code, AlertClass], Field(min_length=1)]

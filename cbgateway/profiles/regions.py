@@ -1,6 +1,7 @@
 """Regions: a tree of areas with names and outlines."""
 
 from collections.abc import Iterator, Mapping
+from typing import Annotated
 
 from pydantic import Field
 
@@ -17,20 +18,27 @@ class RegionProfile(Model):
         code: ISO 3166-2, or the country's own.
         national_code: what the country's administration calls it, where that differs.
         parent: the area around it; None for the whole country.
+        population: who lives there; None where nobody has looked it up.
     """
 
     code: Code
     name: Names
     national_code: str | None = None
     parent: Code | None = None
+    population: Annotated[int, Field(ge=0, le=10_000_000_000)] | None = None
 
 
 class RegionsFile(Model):
-    """What a regions file holds."""
+    """What a regions file holds.
+
+    Attributes:
+        population_source: who counted, and when.
+    """
 
     schema_version: int = Field(alias="schema", ge=1, le=1)
     country: Code
     outlines: str | None = None
+    population_source: str = ""
     regions: tuple[RegionProfile, ...] = Field(min_length=1)
 
 
@@ -38,14 +46,19 @@ class Regions(Mapping[str, RegionProfile]):
     """The regions of one country, by code."""
 
     def __init__(
-        self, regions: tuple[RegionProfile, ...], polygons: Mapping[str, tuple[Ring, ...]]
+        self,
+        regions: tuple[RegionProfile, ...],
+        polygons: Mapping[str, tuple[Ring, ...]],
+        population_source: str = "",
     ) -> None:
         """Make the tree.
 
         Args:
             regions: parents may stand anywhere.
             polygons: rings by code; a region without an entry has no outline.
+            population_source: who counted the people, and when.
         """
+        self.population_source = population_source
         self._regions = {region.code: region for region in regions}
         self.polygons = polygons
 
@@ -71,6 +84,15 @@ class Regions(Mapping[str, RegionProfile]):
         if not children:
             return (code,)
         return tuple(leaf for child in children for leaf in self.leaves(child))
+
+    def population(self, code: str) -> int | None:
+        """Count the people in a region, or in all inside it; None when that is not known."""
+        own = self._regions[code].population
+        if own is not None:
+            return own
+        inside = [self.population(child) for child in self.children(code)]
+        known = [count for count in inside if count is not None]
+        return sum(known) if known and len(known) == len(inside) else None
 
     def contains(self, outer: str, inner: str) -> bool:
         """Tell whether `inner` is `outer`, or lies inside it."""

@@ -14,6 +14,10 @@ from cbgateway.domain.bulletin import BulletinKind
 from cbgateway.domain.errors import PolicyError
 from cbgateway.profiles.models import Code, Language, Model
 
+CODE_SLOT = "code"
+"""Filled by the gateway with the bulletin's verification code."""
+LONGEST_CODE = "W" * 6
+
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 
@@ -119,8 +123,8 @@ class TemplateText(Model):
 
     @property
     def placeholders(self) -> frozenset[str]:
-        """Give the names of the slots it has."""
-        return frozenset(PLACEHOLDER.findall(self.text))
+        """Give the names of the slots it has, beside the code's."""
+        return frozenset(PLACEHOLDER.findall(self.text)) - {CODE_SLOT}
 
 
 class Template(Model):
@@ -159,11 +163,23 @@ class Template(Model):
 
     def longest(self, text: TemplateText) -> str:
         """Give the longest that a wording can become."""
-        return PLACEHOLDER.sub(lambda match: self.slots[match[1]].longest(text.language), text.text)
+        return PLACEHOLDER.sub(
+            lambda match: (
+                LONGEST_CODE
+                if match[1] == CODE_SLOT
+                else self.slots[match[1]].longest(text.language)
+            ),
+            text.text,
+        )
 
 
 def render(
-    template: Template, slots: Mapping[str, object], *, language: str, characters_max: int
+    template: Template,
+    slots: Mapping[str, object],
+    *,
+    language: str,
+    characters_max: int,
+    code: str = LONGEST_CODE,
 ) -> str:
     """Fill a template.
 
@@ -172,6 +188,7 @@ def render(
         slots: content by name; a text slot takes one text, or one for each language.
         language: ISO 639-1 code.
         characters_max: what the alert class allows; the longest wording within it is taken.
+        code: the bulletin's verification code.
 
     Raises:
         TemplateError: a slot is missing, unknown, or filled with what it cannot hold.
@@ -182,7 +199,7 @@ def render(
         for name in slots
         if name not in template.slots
     ]
-    filled = {}
+    filled = {CODE_SLOT: code}
     for name in sorted(variant.placeholders):
         if name not in slots:
             problems.append(f"slot {name!r} is missing")

@@ -21,7 +21,7 @@ from cbgateway.domain.errors import (
     StaleError,
     UnknownNameError,
 )
-from cbgateway.domain.incident import IncidentState
+from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.lifecycle import INCIDENT_TRANSITIONS, DeliveryState, advance_bulletin
 from cbgateway.domain.people import Person, check_may_approve
 from cbgateway.domain.ports import SerialMarks, Transaction
@@ -30,7 +30,10 @@ from cbgateway.service.budgets import check_budget
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import settle
 from cbgateway.service.planning import Plan, encode_texts, plan
+from cbgateway.service.reach import Reach, reach_of
+from cbgateway.service.said import said_document
 from cbgateway.service.serials import next_serials
+from cbgateway.service.wording import check_promise_holds, read_back_phrase
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.seal import make_seal
@@ -62,12 +65,14 @@ class Prepared:
 
     Attributes:
         confirmation: what the approver has to type; empty when the area is not wide.
+        reach: who would be told for sure, by region and carrier.
     """
 
     record: BulletinRecord
     plan: Plan
     basis: Basis
     confirmation: str
+    reach: tuple[Reach, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +118,31 @@ def prepare(
         live=basis.live,
         recipients={code: tx.recipients(code, leaves) for code in deployment.carriers},
     )
-    return Prepared(record, planned, basis, confirmation_phrase(deployment, bulletin))
+    incident = tx.incident(bulletin.incident_id)
+    reach = () if incident is None else _reach(deployment, bulletin, incident)
+    return Prepared(record, planned, basis, confirmation_phrase(deployment, bulletin), reach)
+
+
+def _reach(deployment: Deployment, bulletin: Bulletin, incident: Incident) -> tuple[Reach, ...]:
+    return reach_of(
+        deployment,
+        incident,
+        kind=bulletin.kind,
+        alert_class=bulletin.alert_class,
+        regions=bulletin.regions,
+    )
 
 
 def confirmation_phrase(deployment: Deployment, bulletin: Bulletin) -> str:
-    """Give what an approver types for a wide area; it differs from mode to mode."""
-    if not deployment.is_wide(bulletin.regions):
-        return ""
-    return f"{bulletin.mode} {len(deployment.leaves(bulletin.regions))} regions"
+    """Give what an approver types for a wide area, and for numbers that nobody has verified.
+
+    It differs from mode to mode.
+    """
+    parts = []
+    if deployment.is_wide(bulletin.regions):
+        parts.append(f"{bulletin.mode} {len(deployment.leaves(bulletin.regions))} regions")
+    parts.append(read_back_phrase(deployment, bulletin))
+    return " ".join(filter(None, parts))
 
 
 def approval_document(
@@ -202,7 +224,14 @@ def approve(
     _supersede(tx, bulletin, now)
     _commit_orders(tx, deployment, prepared.plan, seal_keys, now)
     _advance_incident(tx, bulletin)
-    detail = {"plan": plan_hash, "signature": signature, "confirmation": confirmation}
+    detail: dict[str, Any] = {
+        "plan": plan_hash,
+        "signature": signature,
+        "confirmation": confirmation,
+    }
+    incident = tx.incident(bulletin.incident_id)
+    if incident is not None:
+        detail["said"] = said_document(deployment, bulletin, incident)
     tx.record(Event(now, bulletin_id, "approved", person.name, detail))
     for identifier, serial in prepared.basis.serials.items():
         tx.put_serial_number(bulletin.incident_id, identifier, serial, at=now)
@@ -282,6 +311,7 @@ def _check_pending(record: BulletinRecord, now: datetime) -> None:
         expired = record.bulletin.expires.isoformat()
         msg = f"{record.bulletin.bulletin_id} expired at {expired}; submit it again"
         raise ExpiredError(msg)
+    check_promise_holds(record.bulletin, now=now)
 
 
 def _check_age(deployment: Deployment, bulletin_id: str, at: datetime, now: datetime) -> None:

@@ -98,6 +98,20 @@ def spend(
     return None
 
 
+def left(
+    tx: Transaction, deployment: Deployment, bulletin: Bulletin, *, now: datetime
+) -> dict[str, tuple[float, float]]:
+    """Give what each region's budget holds, for everybody and for the bulletin's sender."""
+    held = {}
+    for region in deployment.leaves(bulletin.regions):
+        everybody, sender = (
+            _bucket(tx, deployment, bulletin.alert_class, region, whose, now).at(now.timestamp())
+            for whose in (EVERYBODY, bulletin.sender)
+        )
+        held[region] = everybody.tokens, sender.tokens
+    return held
+
+
 def _bucket(
     tx: Transaction,
     deployment: Deployment,

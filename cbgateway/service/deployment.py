@@ -1,13 +1,17 @@
 """What the services of one gateway work with: its mode and the profiles that apply to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from cbgateway.domain.bulletin import BulletinKind, Mode
 from cbgateway.domain.errors import UnknownNameError
+from cbgateway.profiles.contacts import Directory
+from cbgateway.profiles.deadlines import STANDARD, DeadlineProfile
 from cbgateway.profiles.models import AlertClass, CarrierProfile, CountryProfile
 from cbgateway.profiles.regions import Regions
 from cbgateway.profiles.templates import Template
+from cbgateway.profiles.words import LanguageWords
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,9 @@ class Deployment:
     Attributes:
         carriers: by code; each is a peer of this gateway.
         templates: by name.
+        deadlines: by when people hear.
+        directory: numbers and links that texts may show.
+        words: by language; texts in a language without words are not linted.
     """
 
     mode: Mode
@@ -24,6 +31,14 @@ class Deployment:
     regions: Regions
     carriers: Mapping[str, CarrierProfile]
     templates: Mapping[str, Template]
+    deadlines: DeadlineProfile = STANDARD
+    directory: Directory = field(default_factory=Directory)
+    words: Mapping[str, LanguageWords] = field(default_factory=dict)
+
+    @property
+    def utc_offset(self) -> timedelta:
+        """How far the country's clocks are ahead of UTC."""
+        return timedelta(minutes=self.country.utc_offset_min)
 
     def alert_class(self, name: str) -> AlertClass:
         """Find an alert class.

@@ -1,9 +1,8 @@
 """Taking in a bulletin: who says so, may they, is it sound; then it waits for a second person."""
 
-import difflib
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,13 +10,11 @@ from cbgateway.domain.bulletin import (
     Bulletin,
     BulletinKind,
     BulletinState,
-    MessageType,
     Mode,
     Reference,
 )
 from cbgateway.domain.delivery import BulletinRecord, Event, Submission
 from cbgateway.domain.errors import (
-    DuplicateError,
     ExpiredError,
     IdentifierReusedError,
     InputError,
@@ -36,8 +33,19 @@ from cbgateway.domain.ports import Transaction
 from cbgateway.profiles.templates import render
 from cbgateway.service.authority import check_regions, signer_of, use_of
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.duplicates import check_duplicate
 from cbgateway.service.planning import encode_texts
+from cbgateway.service.wording import (
+    StatedFacts,
+    at_time,
+    check_heartbeat,
+    check_promise,
+    check_wording,
+    facts_of,
+    with_code,
+)
 from cbgateway.signing.canonical import digest
+from cbgateway.signing.codes import new_code
 
 SUBMISSION = "cbgateway-submission-1"
 """Content name of a submitter's signature."""
@@ -45,20 +53,11 @@ SUBMISSION = "cbgateway-submission-1"
 WITHDRAWAL = "cbgateway-take-back-1"
 """Content name of an author's signature when taking a bulletin back before its approval."""
 
-SIMILAR_RATIO = 0.9
-"""Texts that are so much alike are worth a warning (difflib's measure, 0 to 1)."""
-
 INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
 """Unicode categories of control, format, line and paragraph separator characters."""
 
 FILLERS = frozenset("\u034f\u115f\u1160\u3164\uffa0")
 """Letters and marks that show nothing: the grapheme joiner and Hangul's fillers (UTS 39 3.1)."""
-
-SIMILAR_COMPARED_MAX = 20
-"""Of a sender's recent bulletins, so many of the newest are compared: each costs a millisecond."""
-
-UNSAID = {BulletinState.REJECTED, BulletinState.WITHDRAWN, BulletinState.DRAFT}
-"""What nobody has been told: saying it again is no repetition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,9 @@ class Request:
         next_update: a time, or how long from now.
         mode: the mode that the sender means; None for whatever this gateway's is.
         allow_duplicate: say the same again on purpose.
+        facts: what it says, for pages and briefings.
+        read_back: numbers outside the directory, typed once more.
+        promises_by_profile: without a next update, the latest that is allowed is promised.
     """
 
     document: Mapping[str, object]
@@ -91,6 +93,9 @@ class Request:
     next_update: datetime | timedelta | None
     mode: Mode | None
     allow_duplicate: bool = False
+    facts: StatedFacts = field(default_factory=StatedFacts)
+    read_back: tuple[str, ...] = ()
+    promises_by_profile: bool = False
 
 
 def submit(
@@ -115,20 +120,89 @@ def submit(
     known = _known(tx, request)
     if known is not None:
         return known
+    state = BulletinState.DRAFT if as_draft else BulletinState.PENDING
+    return _take_in(tx, deployment, request, person, signature, now, state=state)
+
+
+def draft(
+    tx: Transaction,
+    deployment: Deployment,
+    request: Request,
+    *,
+    person: Person,
+    signature: str,
+    now: datetime,
+) -> BulletinRecord:
+    """Keep what the gateway itself has written for somebody, as a draft that a person may revise.
+
+    Args:
+        tx: the transaction that holds all of it.
+        deployment: the gateway's rules.
+        request: the draft.
+        person: for whom; has to be allowed to issue it.
+        signature: of that person, over what the draft was made of.
+        now: aware.
+
+    Raises:
+        PolicyError: a rule refuses it; the subclass says which.
+    """
+    request = replace(request, sender=person.name)
+    state = BulletinState.DRAFT
+    return _take_in(tx, deployment, request, person, signature, now, state=state)
+
+
+def redraft(
+    tx: Transaction,
+    deployment: Deployment,
+    old: BulletinRecord,
+    request: Request,
+    *,
+    person: Person,
+    signature: str,
+    now: datetime,
+) -> BulletinRecord:
+    """Write such a draft anew, while nobody else had a hand in it.
+
+    Raises:
+        PolicyError: a rule refuses it; the subclass says which.
+    """
+    request = replace(request, sender=person.name)
+    number, code = old.bulletin.number, old.bulletin.code or _unused_code(tx)
+    bulletin = _bulletin(deployment, request, person, (), number=number, code=code, now=now)
+    submission = _submission(request, person, old.submission.hands, (), signature, now)
+    tx.revise_bulletin(bulletin, submission)
+    record = BulletinRecord(bulletin, old.state, submission, decision=None)
+    _record(tx, record, "edited", person, now)
+    return record
+
+
+def _take_in(
+    tx: Transaction,
+    deployment: Deployment,
+    request: Request,
+    person: Person,
+    signature: str,
+    now: datetime,
+    *,
+    state: BulletinState,
+) -> BulletinRecord:
     earlier = _check_incident(tx, deployment, request)
     number = 1 + max((record.bulletin.number for record in earlier), default=0)
-    bulletin = _bulletin(deployment, request, person, earlier, number=number, now=now)
-    warnings = _check_duplicate(tx, deployment, request, bulletin, now)
+    bulletin = _bulletin(
+        deployment, request, person, earlier, number=number, code=_unused_code(tx), now=now
+    )
+    warnings = _check(tx, deployment, request, bulletin, earlier, now)
     if request.incident is not None:
         tx.add_incident(request.incident)
     record = BulletinRecord(
         bulletin=bulletin,
-        state=BulletinState.DRAFT if as_draft else BulletinState.PENDING,
+        state=state,
         submission=_submission(request, person, (person.name,), warnings, signature, now),
         decision=None,
     )
     tx.add_bulletin(record)
-    _record(tx, record, "drafted" if as_draft else "submitted", person, now)
+    what = "drafted" if state is BulletinState.DRAFT else "submitted"
+    _record(tx, record, what, person, now)
     return record
 
 
@@ -167,8 +241,9 @@ def revise(
         if record.bulletin.number < old.bulletin.number
     )
     number = old.bulletin.number
-    bulletin = _bulletin(deployment, request, person, earlier, number=number, now=now)
-    warnings = _check_duplicate(tx, deployment, request, bulletin, now)
+    code = old.bulletin.code or _unused_code(tx)
+    bulletin = _bulletin(deployment, request, person, earlier, number=number, code=code, now=now)
+    warnings = _check(tx, deployment, request, bulletin, earlier, now)
     hands = tuple(dict.fromkeys((*old.submission.hands, person.name)))
     submission = _submission(request, person, hands, warnings, signature, now)
     tx.revise_bulletin(bulletin, submission)
@@ -276,47 +351,30 @@ def _known(tx: Transaction, request: Request) -> BulletinRecord | None:
     return record
 
 
-def _check_duplicate(
+def _unused_code(tx: Transaction) -> str:
+    """Make a verification code that no bulletin has."""
+    while True:
+        code = new_code()
+        if tx.bulletin_with_code(code) is None:
+            return code
+
+
+def _check(
     tx: Transaction,
     deployment: Deployment,
     request: Request,
     bulletin: Bulletin,
+    earlier: tuple[BulletinRecord, ...],
     now: datetime,
 ) -> tuple[str, ...]:
-    """Refuse what the same sender has just told the same regions; give warnings of what is alike.
-
-    Updates and withdrawals are never held up, nor is anybody by what somebody else has said.
-
-    Raises:
-        DuplicateError: with the way to say it all the same.
-    """
-    if bulletin.kind.message_type is not MessageType.ALERT:
-        return ()
-    since = now - timedelta(seconds=deployment.country.duplicate_guard_s)
-    language = deployment.country.default_language
-    warnings = []
-    compared = 0
-    for record in tx.recent_bulletins(bulletin.sender, since=since):
-        other = record.bulletin
-        if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
-            continue
-        if (other.regions, other.texts) == (bulletin.regions, bulletin.texts):
-            if not request.allow_duplicate:
-                msg = (
-                    f"{bulletin.sender!r} told the same regions the same in {other.bulletin_id} at "
-                    f'{other.sent.isoformat()}; add "allow_duplicate": true if that is meant'
-                )
-                raise DuplicateError(msg)
-            warnings.append(f"repeats {other.bulletin_id} on purpose")
-        elif compared < SIMILAR_COMPARED_MAX:
-            compared += 1
-            if _are_alike(other.texts.get(language, ""), bulletin.texts.get(language, "")):
-                warnings.append(f"its text is much like that of {other.bulletin_id}")
-    return tuple(warnings)
-
-
-def _are_alike(one: str, other: str) -> bool:
-    return difflib.SequenceMatcher(None, one, other).ratio() >= SIMILAR_RATIO
+    """Refuse what must not be said or promised; give warnings for the second person."""
+    incident = request.incident or tx.incident(request.incident_id)
+    check_promise(deployment, bulletin, incident, now=now)
+    is_template = request.template is not None
+    check_heartbeat(deployment, bulletin, earlier, is_template=is_template, now=now)
+    warnings = check_wording(deployment, bulletin, incident, read_back=request.read_back)
+    is_meant = request.allow_duplicate
+    return check_duplicate(tx, deployment, bulletin, is_meant=is_meant, now=now) + warnings
 
 
 def _bulletin(
@@ -326,6 +384,7 @@ def _bulletin(
     earlier: tuple[BulletinRecord, ...],
     *,
     number: int,
+    code: str,
     now: datetime,
 ) -> Bulletin:
     if request.mode is not None and request.mode != deployment.mode:
@@ -335,7 +394,7 @@ def _bulletin(
     check_may_submit(person, use_of(deployment, class_name, request.kind))
     regions = _regions(deployment, request, person)
     expires = _expires(deployment, request, now)
-    texts = _texts(deployment, request, class_name)
+    texts = _texts(deployment, request, class_name, code)
     return Bulletin(
         bulletin_id=f"{request.incident_id}/{number}",
         incident_id=request.incident_id,
@@ -348,13 +407,15 @@ def _bulletin(
         texts=texts,
         sent=now,
         expires=expires,
-        next_update_at=_next_update(request, expires, now),
+        next_update_at=_next_update(deployment, request, expires, now),
         references=tuple(
             Reference(record.bulletin.sender, record.bulletin.identifier, record.bulletin.sent)
             for record in earlier
             if record.decision is not None and record.decision.plan_hash
         ),
         mode=deployment.mode,
+        code=code,
+        facts=facts_of(deployment, request.facts, request.template, now=now),
     )
 
 
@@ -405,7 +466,7 @@ def _expires(deployment: Deployment, request: Request, now: datetime) -> datetim
     country = deployment.country
     longest_s = country.all_clear_expiry_s if all_clear else country.message_expiry_max_s
     latest = now + timedelta(seconds=longest_s)
-    expires = latest if request.expires is None else _at("expires", request.expires, now)
+    expires = latest if request.expires is None else at_time("expires", request.expires, now)
     if expires <= now:
         msg = f"expires {expires.isoformat()} has passed; it is {now.isoformat()}"
         raise ExpiredError(msg)
@@ -416,40 +477,37 @@ def _expires(deployment: Deployment, request: Request, now: datetime) -> datetim
     return expires
 
 
-def _next_update(request: Request, expires: datetime, now: datetime) -> datetime | None:
+def _next_update(
+    deployment: Deployment, request: Request, expires: datetime, now: datetime
+) -> datetime | None:
     is_last = request.kind in {BulletinKind.RESTORED, BulletinKind.WITHDRAWAL}
     if request.next_update is None:
         if is_last:
             return None
+        if request.promises_by_profile:
+            # as if it began now: the interval of an outage's beginning is allowed at any time
+            ahead = deployment.utc_offset
+            latest = deployment.deadlines.next_update_max(began=now, now=now, utc_offset=ahead)
+            return min(expires, latest)
         msg = (
             "next_update: people are told when they will hear again; only the last may leave it out"
         )
         raise InputError(msg)
-    at = _at("next_update", request.next_update, now)
+    at = at_time("next_update", request.next_update, now)
     if not now < at <= expires:
         msg = f"next_update {at.isoformat()} has to lie between now and {expires.isoformat()}"
         raise ExpiredError(msg)
     return at
 
 
-def _at(name: str, when: datetime | timedelta, now: datetime) -> datetime:
-    if isinstance(when, datetime):
-        return when
-    try:
-        return now + when
-    except OverflowError as error:
-        msg = f"{name}: no calendar goes as far as {when.days} days from now"
-        raise ExpiredError(msg) from error
-
-
-def _texts(deployment: Deployment, request: Request, class_name: str) -> dict[str, str]:
+def _texts(deployment: Deployment, request: Request, class_name: str, code: str) -> dict[str, str]:
     """Give the texts in NFC, checked against the class's length and each language's coding."""
     if request.kind is BulletinKind.WITHDRAWAL:
         if request.texts or request.template:
             msg = "texts: a withdrawal takes a broadcast off the air and shows nothing"
             raise InputError(msg)
         return {}
-    given = _rendered(deployment, request, class_name)
+    given = _rendered(deployment, request, class_name, code)
     if not given:
         msg = "texts: at least one language is needed"
         raise InputError(msg)
@@ -499,9 +557,11 @@ def _check_plain(language: str, text: str) -> None:
             raise NotBroadcastableError(language, problem)
 
 
-def _rendered(deployment: Deployment, request: Request, class_name: str) -> Mapping[str, str]:
+def _rendered(
+    deployment: Deployment, request: Request, class_name: str, code: str
+) -> Mapping[str, str]:
     if request.template is None:
-        return request.texts
+        return {language: with_code(text, code) for language, text in request.texts.items()}
     name, slots = request.template
     if name not in deployment.templates:
         raise UnknownNameError("template", name, known=tuple(deployment.templates))
@@ -516,6 +576,7 @@ def _rendered(deployment: Deployment, request: Request, class_name: str) -> Mapp
             language=language,
             characters_max=characters_max
             - (len(rules[language].exercise_prefix) if is_exercise else 0),
+            code=code,
         )
         for language in template.languages
     }

@@ -55,21 +55,25 @@ FROM incident WHERE incident_id = :incident_id;
 -- name: incidents
 SELECT incident_id, carrier, services, started_ms, state FROM incident ORDER BY started_ms;
 
+-- name: incidents_after
+SELECT incident_id, carrier, services, started_ms, state
+FROM incident WHERE incident_id > :after ORDER BY incident_id LIMIT :limit;
+
 -- name: set_incident_state
 UPDATE incident SET state = :state WHERE incident_id = :incident_id;
 
 -- name: add_bulletin
 INSERT INTO bulletin
   (bulletin_id, incident_id, number, state, document, submission, submitted_by, submitted_ms,
-   expires_ms)
+   said, expires_ms)
 VALUES
   (:bulletin_id, :incident_id, :number, :state, :document, :submission, :submitted_by,
-   :submitted_ms, :expires_ms);
+   :submitted_ms, :said, :expires_ms);
 
 -- name: revise_bulletin
 UPDATE bulletin SET
   document = :document, submission = :submission, submitted_by = :submitted_by,
-  submitted_ms = :submitted_ms, expires_ms = :expires_ms,
+  submitted_ms = :submitted_ms, said = :said, expires_ms = :expires_ms,
   decision = NULL, decided_by = NULL, decided_ms = NULL, plan = NULL
 WHERE bulletin_id = :bulletin_id;
 
@@ -88,14 +92,27 @@ SELECT b.document, b.state, b.submission, b.decision, r.content_hash
 FROM revision AS r JOIN bulletin AS b USING (bulletin_id)
 WHERE r.sender = :sender AND r.identifier = :identifier;
 
+-- name: bulletin_with_code
+SELECT document, state, submission, decision FROM bulletin
+WHERE json_extract(document, '$.code') = :code;
+
 -- name: bulletins
 SELECT document, state, submission, decision
-FROM bulletin WHERE :incident_id IS NULL OR incident_id = :incident_id
-ORDER BY incident_id, number;
+FROM bulletin ORDER BY incident_id, number;
+
+-- name: bulletins_of
+-- Apart from the one above, so that SQLite uses the index whatever the history's length.
+SELECT document, state, submission, decision
+FROM bulletin WHERE incident_id = :incident_id ORDER BY number;
 
 -- name: recent_bulletins
 SELECT document, state, submission, decision
 FROM bulletin WHERE submitted_by = :sender AND submitted_ms >= :since_ms
+ORDER BY submitted_ms DESC LIMIT :limit;
+
+-- name: told_before
+SELECT document, state, submission, decision
+FROM bulletin WHERE submitted_by = :sender AND said = :said AND submitted_ms >= :since_ms
 ORDER BY submitted_ms DESC;
 
 -- name: ended_bulletins
@@ -296,11 +313,19 @@ UPDATE delivery SET peer_reference = ''
 WHERE is_on_air = 1 AND peer_id = :peer_id AND peer_reference = :name AND peer_reference <> '';
 
 -- name: deliveries
+<<<<<<< HEAD
 SELECT delivery.*, parts, states, asked_ms, on_air_question.state AS told, areas, problem
 FROM delivery LEFT JOIN receipt_states USING (delivery_id)
   LEFT JOIN on_air_question USING (delivery_id)
 WHERE :bulletin_id IS NULL OR bulletin_id = :bulletin_id
+=======
+SELECT delivery.*, parts, states FROM delivery LEFT JOIN receipt_states USING (delivery_id)
+>>>>>>> main
 ORDER BY delivery_id;
+
+-- name: deliveries_of
+SELECT delivery.*, parts, states FROM delivery LEFT JOIN receipt_states USING (delivery_id)
+WHERE bulletin_id = :bulletin_id ORDER BY delivery_id;
 
 -- name: in_state
 SELECT * FROM delivery INDEXED BY delivery_open
@@ -400,7 +425,46 @@ SELECT coalesce(max(leaf_index) + 1, 0) FROM audit;
 SELECT entry FROM audit WHERE leaf_index >= :start AND leaf_index < :end ORDER BY leaf_index;
 
 -- name: audit_of_subject
-SELECT entry FROM audit WHERE :subject IS NULL OR subject = :subject ORDER BY leaf_index;
+SELECT entry FROM audit WHERE subject = :subject ORDER BY leaf_index;
+
+-- name: audit_whole
+SELECT entry FROM audit ORDER BY leaf_index;
+
+-- name: count_bulletins
+SELECT state, count(*) AS count FROM bulletin GROUP BY state;
+
+-- name: answer
+SELECT digest, status, body FROM answer WHERE holder = :holder AND name = :name;
+
+-- name: put_answer
+INSERT INTO answer (holder, name, digest, status, body, until_ms)
+VALUES (:holder, :name, :digest, :status, :body, :until_ms);
+
+-- name: forget_answers
+-- A few at a time, so that no request waits for the leavings of a thousand others.
+DELETE FROM answer WHERE (holder, name) IN
+  (SELECT holder, name FROM answer WHERE until_ms < :at_ms ORDER BY until_ms LIMIT :limit);
+
+-- name: raise_counter
+INSERT INTO counter (name, value) VALUES (:name, :value)
+ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value);
+
+-- name: alarm
+SELECT * FROM alarm WHERE sender = :sender AND alarm_id = :alarm_id;
+
+-- name: put_alarm
+INSERT INTO alarm (sender, alarm_id, incident_id, cause, region, is_cleared, raised_ms)
+VALUES (:sender, :alarm_id, :incident_id, :cause, :region, :is_cleared, :raised_ms)
+ON CONFLICT (sender, alarm_id) DO UPDATE SET is_cleared = excluded.is_cleared;
+
+-- name: incident_of_cause
+-- The newest incident that the same sender's alarms of the same cause belong to.
+SELECT incident_id FROM alarm WHERE sender = :sender AND cause = :cause
+ORDER BY raised_ms DESC LIMIT 1;
+
+-- name: count_alarms
+SELECT count(*) AS count, coalesce(sum(is_cleared), 0) AS cleared
+FROM alarm WHERE incident_id = :incident_id;
 
 -- name: put_publication
 INSERT INTO publication

@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinKind, BulletinState, Mode, Reference
+from cbgateway.domain.bulletin import (
+    Bulletin,
+    BulletinKind,
+    BulletinState,
+    Confidence,
+    EmergencyCalls,
+    Facts,
+    Mode,
+    Reference,
+)
 from cbgateway.domain.delivery import (
     BulletinRecord,
     Channel,
@@ -135,7 +144,32 @@ def bulletin_document(bulletin: Bulletin) -> dict[str, Any]:
             for reference in bulletin.references
         ],
         "mode": bulletin.mode,
+        "code": bulletin.code,
+        "facts": facts_document(bulletin.facts),
     }
+
+
+def facts_document(facts: Facts) -> dict[str, Any]:
+    """Give what a bulletin says as it is kept."""
+    return {
+        "cause": facts.cause,
+        "confidence": facts.confidence,
+        "eta": None if facts.eta is None else facts.eta.isoformat(),
+        "emergency_calls": facts.emergency_calls,
+        "workarounds": facts.workarounds,
+    }
+
+
+def facts_of(document: Mapping[str, Any]) -> Facts:
+    """Read what a bulletin says."""
+    eta = document["eta"]
+    return Facts(
+        cause=document["cause"],
+        confidence=Confidence(document["confidence"]),
+        eta=None if eta is None else datetime.fromisoformat(eta),
+        emergency_calls=EmergencyCalls(document["emergency_calls"]),
+        workarounds=tuple(document["workarounds"]),
+    )
 
 
 def record_of(row: dict[str, Any]) -> BulletinRecord:
@@ -165,6 +199,8 @@ def record_of(row: dict[str, Any]) -> BulletinRecord:
                 for sender, identifier, sent in document["references"]
             ),
             mode=Mode(document["mode"]),
+            code=document.get("code", ""),  # bulletins of earlier versions have none
+            facts=facts_of(document["facts"]) if "facts" in document else Facts(),
         ),
         state=BulletinState(row["state"]),
         submission=Submission(

@@ -55,6 +55,7 @@ CREATE TABLE bulletin (
   submission   TEXT NOT NULL,    -- who, when, content hash, signature, hands
   submitted_by TEXT NOT NULL,
   submitted_ms INTEGER NOT NULL,
+  said         TEXT NOT NULL,    -- SHA-256 of regions and texts: the same said to the same people
   expires_ms   INTEGER NOT NULL,
   decision     TEXT,             -- who, when, plan hash, signature, reason
   decided_by   TEXT,
@@ -66,6 +67,7 @@ CREATE TABLE bulletin (
 CREATE INDEX bulletin_open ON bulletin (expires_ms)
   WHERE state IN ('pending', 'returned', 'approved', 'live');
 CREATE INDEX bulletin_by_sender ON bulletin (submitted_by, submitted_ms);
+CREATE INDEX bulletin_by_said ON bulletin (submitted_by, said, submitted_ms);
 CREATE TRIGGER bulletin_is_immutable BEFORE UPDATE OF document ON bulletin
   WHEN old.state NOT IN ('draft', 'returned')
   BEGIN SELECT raise(ABORT, 'a bulletin that was submitted is never changed'); END;
@@ -173,6 +175,32 @@ CREATE INDEX delivery_named ON delivery (peer_id, peer_reference)
 CREATE INDEX delivery_by_bulletin ON delivery (bulletin_id);
 CREATE INDEX delivery_by_incident ON delivery (incident_id, number);
 
+-- What a machine's request was answered, so that the same request again does nothing again.
+-- `name` is a nonce of its signature or a key that it chose; the digest tells requests apart.
+CREATE TABLE answer (
+  holder   TEXT NOT NULL,        -- who asked
+  name     TEXT NOT NULL,
+  digest   TEXT NOT NULL,
+  status   INTEGER NOT NULL,
+  body     TEXT NOT NULL,
+  until_ms INTEGER NOT NULL,     -- after this the row goes
+  PRIMARY KEY (holder, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX answer_ends ON answer (until_ms);
+
+-- Alarms of network monitoring, and the incident that each is taken for a part of.
+CREATE TABLE alarm (
+  sender      TEXT NOT NULL,
+  alarm_id    TEXT NOT NULL,
+  incident_id TEXT NOT NULL REFERENCES incident,
+  cause       TEXT NOT NULL,
+  region      TEXT NOT NULL,     -- empty: the incident's own
+  is_cleared  INTEGER NOT NULL,
+  raised_ms   INTEGER NOT NULL,
+  PRIMARY KEY (sender, alarm_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alarm_by_incident ON alarm (incident_id, is_cleared);
+CREATE INDEX alarm_by_cause ON alarm (sender, cause, raised_ms);
 -- What message centres call the messages that they took, for their receipts: ids joined by NUL.
 CREATE TABLE taken_ids (
   taken_number INTEGER PRIMARY KEY,

@@ -13,6 +13,8 @@ import apsw
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinState
 from cbgateway.domain.delivery import (
+    AlarmRecord,
+    Answer,
     BulletinRecord,
     Channel,
     Decision,
@@ -45,7 +47,7 @@ from cbgateway.domain.lifecycle import (
 from cbgateway.domain.orders import Handle
 from cbgateway.domain.people import Key, Person
 from cbgateway.signing import tlog
-from cbgateway.signing.canonical import canonical
+from cbgateway.signing.canonical import canonical, digest
 from cbgateway.storage.rows import (
     bulletin_document,
     delivery_of,
@@ -156,6 +158,10 @@ class SqliteTransaction:
     def incidents(self) -> tuple[Incident, ...]:
         return tuple(map(incident_of, self._rows("incidents")))
 
+    def incidents_after(self, incident_id: str, *, limit: int) -> tuple[Incident, ...]:
+        rows = self._rows("incidents_after", after=incident_id, limit=limit)
+        return tuple(map(incident_of, rows))
+
     def set_incident_state(self, incident_id: str, state: IncidentState) -> None:
         incident = self.incident(incident_id)
         assert incident is not None, incident_id  # noqa: S101 - bulletins refer to incidents
@@ -185,6 +191,7 @@ class SqliteTransaction:
             "submission": dump(submission_document(submission)),
             "submitted_by": submission.submitted_by,
             "submitted_ms": milliseconds(submission.submitted_at),
+            "said": _said(bulletin),
             "expires_ms": milliseconds(bulletin.expires),
         }
 
@@ -208,11 +215,28 @@ class SqliteTransaction:
         rows = self._rows("bulletin_of", sender=sender, identifier=identifier)
         return _first((record_of(row), row["content_hash"]) for row in rows)
 
-    def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
-        return tuple(map(record_of, self._rows("bulletins", incident_id=incident_id)))
+    def bulletin_with_code(self, code: str) -> BulletinRecord | None:
+        return _first(map(record_of, self._rows("bulletin_with_code", code=code)))
 
-    def recent_bulletins(self, sender: str, *, since: datetime) -> tuple[BulletinRecord, ...]:
-        rows = self._rows("recent_bulletins", sender=sender, since_ms=milliseconds(since))
+    def bulletins(self, incident_id: str | None = None) -> tuple[BulletinRecord, ...]:
+        if incident_id is None:
+            return tuple(map(record_of, self._rows("bulletins")))
+        return tuple(map(record_of, self._rows("bulletins_of", incident_id=incident_id)))
+
+    def recent_bulletins(
+        self, sender: str, *, since: datetime, limit: int
+    ) -> tuple[BulletinRecord, ...]:
+        since_ms = milliseconds(since)
+        rows = self._rows("recent_bulletins", sender=sender, since_ms=since_ms, limit=limit)
+        return tuple(map(record_of, rows))
+
+    def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
+        rows = self._rows(
+            "told_before",
+            sender=bulletin.sender,
+            said=_said(bulletin),
+            since_ms=milliseconds(since),
+        )
         return tuple(map(record_of, rows))
 
     def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:
@@ -572,7 +596,9 @@ class SqliteTransaction:
             )
 
     def deliveries(self, bulletin_id: str | None = None) -> tuple[Delivery, ...]:
-        return tuple(map(delivery_of, self._rows("deliveries", bulletin_id=bulletin_id)))
+        if bulletin_id is None:
+            return tuple(map(delivery_of, self._rows("deliveries")))
+        return tuple(map(delivery_of, self._rows("deliveries_of", bulletin_id=bulletin_id)))
 
     def in_state(self, state: DeliveryState) -> tuple[Delivery, ...]:
         if state is DeliveryState.INTENT:
@@ -619,6 +645,72 @@ class SqliteTransaction:
     def forget_name(self, peer_id: str, name: str) -> None:
         self._run("forget_name", peer_id=peer_id, name=name)
 
+    def count_bulletins(self) -> dict[BulletinState, int]:
+        return {BulletinState(row["state"]): row["count"] for row in self._rows("count_bulletins")}
+
+    # Answers
+
+    def answer(self, holder: str, name: str) -> Answer | None:
+        rows = self._rows("answer", holder=holder, name=name)
+        return _first(Answer(row["digest"], row["status"], row["body"]) for row in rows)
+
+    def put_answer(self, holder: str, name: str, answer: Answer, *, until: datetime) -> None:
+        self._run(
+            "put_answer",
+            holder=holder,
+            name=name,
+            digest=answer.digest,
+            status=answer.status,
+            body=answer.body,
+            until_ms=milliseconds(until),
+        )
+
+    def forget_answers(self, *, at: datetime, limit: int) -> None:
+        self._run("forget_answers", at_ms=milliseconds(at), limit=limit)
+        if self._connection.changes():
+            self._run("raise_counter", name="answers", value=milliseconds(at))
+
+    def answers_forgotten_at(self) -> datetime | None:
+        at_ms = self.count("answers")
+        return moment(at_ms) if at_ms else None
+
+    # Alarms
+
+    def alarm(self, sender: str, alarm_id: str) -> AlarmRecord | None:
+        rows = self._rows("alarm", sender=sender, alarm_id=alarm_id)
+        return _first(
+            AlarmRecord(
+                sender=row["sender"],
+                alarm_id=row["alarm_id"],
+                incident_id=row["incident_id"],
+                cause=row["cause"],
+                region=row["region"],
+                is_cleared=bool(row["is_cleared"]),
+                raised_at=moment(row["raised_ms"]),
+            )
+            for row in rows
+        )
+
+    def put_alarm(self, alarm: AlarmRecord) -> None:
+        self._run(
+            "put_alarm",
+            sender=alarm.sender,
+            alarm_id=alarm.alarm_id,
+            incident_id=alarm.incident_id,
+            cause=alarm.cause,
+            region=alarm.region,
+            is_cleared=alarm.is_cleared,
+            raised_ms=milliseconds(alarm.raised_at),
+        )
+
+    def incident_of_cause(self, sender: str, cause: str) -> Incident | None:
+        rows = self._rows("incident_of_cause", sender=sender, cause=cause)
+        return _first(filter(None, (self.incident(row["incident_id"]) for row in rows)))
+
+    def count_alarms(self, incident_id: str) -> tuple[int, int]:
+        (row,) = self._rows("count_alarms", incident_id=incident_id)
+        return row["count"], row["cleared"]
+
     # History
 
     def record(self, event: Event) -> int:
@@ -631,7 +723,10 @@ class SqliteTransaction:
         return size
 
     def events(self, subject: str | None = None) -> tuple[Event, ...]:
-        rows = self._rows("audit_of_subject", subject=subject)
+        if subject is None:
+            rows = self._rows("audit_whole")
+        else:
+            rows = self._rows("audit_of_subject", subject=subject)
         return tuple(event_of(row["entry"]) for row in rows)
 
     def audit_size(self) -> int:
@@ -665,6 +760,16 @@ class SqliteTransaction:
             names = names or [column[0] for column in cursor.get_description()]
             rows.append(dict(zip(names, row, strict=True)))
         return rows
+
+
+def _said(bulletin: Bulletin) -> str:
+    """Name what a bulletin tells whom: the same name for the same, whatever the order and code."""
+    code = bulletin.code
+    texts = {
+        language: text.replace(code, "") if code else text
+        for language, text in bulletin.texts.items()
+    }
+    return digest({"regions": sorted(bulletin.regions), "texts": texts})
 
 
 def _first(items: Iterable[T]) -> T | None:

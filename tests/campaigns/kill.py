@@ -45,6 +45,8 @@ from cbgateway.process import arm_failpoints
 from cbgateway.signing.keys import SigningKey
 
 ROOT = Path(__file__).parents[2]
+LETTERS = str.maketrans("0123456789", "가나다라마바사아자차")
+"""Digits in a text would be taken for a telephone number, which nobody has verified."""
 REGION = "KR-26"
 OLD_PHONES = [f"8210{n:08d}" for n in range(30)]
 NEW_PHONES = [f"8211{n:08d}" for n in range(5)]
@@ -57,7 +59,9 @@ ROUND_KILLS = 250  # then a fresh folder
 OPERATOR_EVERY = 4  # kills of the gateway for one of the operator
 COPIES_MAX = 2
 OFFICE_FAILPOINTS = [name for name in FAILPOINTS if name.startswith(("serial", "approve"))]
-SERVING_FAILPOINTS = [name for name in FAILPOINTS if name not in OFFICE_FAILPOINTS]
+SERVING_FAILPOINTS = [
+    name for name in FAILPOINTS if name not in OFFICE_FAILPOINTS and not name.startswith("http")
+]
 
 
 class Running(Protocol):
@@ -196,7 +200,7 @@ def make_document(rng: random.Random, incidents: list[str]) -> dict[str, Any]:
         "kind": "first" if fresh else rng.choice(["progress", "correction"]),
         "class": "emergency",
         "regions": [REGION],
-        "texts": {"ko": f"장애 {os.getpid()} {time.monotonic_ns()}"},
+        "texts": {"ko": f"장애 {os.getpid()} {time.monotonic_ns()}".translate(LETTERS)},
         "next_update": "PT1H",
     }
 

@@ -41,3 +41,19 @@ def test_kills() -> None:
     assert report["kills"] == 2
     assert report["lost"] == 0
     assert report["worst_repeat"] <= 2
+
+
+def test_kills_around_http() -> None:
+    """Two kills while machines submit; whoever was answered is there, once."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.campaigns.kill_http", "--kills", "2", "--fork"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+
+    assert done.returncode == 0, report["problems"]
+    assert (report["kills"], report["lost"]) == (2, 0)
+    assert report["accepted"] > 0

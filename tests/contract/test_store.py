@@ -363,3 +363,31 @@ def test_database_that_is_not_for_us_keeps_every_octet(
     holder.close()
 
     assert before == after
+
+
+@pytest.mark.parametrize(
+    ("statement", "bindings"),
+    [
+        ("bulletins_of", {"incident_id": "a"}),
+        ("deliveries_of", {"bulletin_id": "a/1"}),
+        ("audit_of_subject", {"subject": "a"}),
+        ("recent_bulletins", {"sender": "a", "since_ms": 0, "limit": 1}),
+        ("told_before", {"sender": "a", "said": "b", "since_ms": 0}),
+        ("incidents_after", {"after": "a", "limit": 1}),
+        ("answer", {"holder": "a", "name": "b"}),
+        ("alarm", {"sender": "a", "alarm_id": "b"}),
+        ("incident_of_cause", {"sender": "a", "cause": "b"}),
+        ("count_alarms", {"incident_id": "a"}),
+    ],
+)
+def test_look_ups_do_not_read_everything(
+    tmp_path: Path, statement: str, bindings: dict[str, Any]
+) -> None:
+    """However long the history is, what belongs to one thing is found by an index."""
+    store = SqliteStore.create(tmp_path / "one.db", mode=Mode.TEST, country="kr", at=AT)
+    explain = f"EXPLAIN QUERY PLAN {queries()[statement]}"
+    steps = [row[3] for row in store._connection.execute(explain, bindings)]
+    store.close()
+
+    assert steps
+    assert not [step for step in steps if step.startswith("SCAN")]

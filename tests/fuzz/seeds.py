@@ -9,8 +9,11 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from cbgateway.codec import cbs, smpp, smpp_text
+from cbgateway.codec import cbs, mqtt5, smpp, smpp_text
+from cbgateway.codec.mqtt5 import Will
+from cbgateway.codec.mqtt5_fields import Property
 from cbgateway.domain.people import Key
+from cbgateway.interfaces.mqtt.commands import write_command
 from cbgateway.service.audit import witness_line
 from cbgateway.signing import tlog
 from cbgateway.signing.canonical import canonical, encode_base64url
@@ -264,6 +267,52 @@ def bulletins() -> tuple[bytes, ...]:
         bulletin(texts={}, template=template),
     )
     return tuple(json.dumps(one, ensure_ascii=False).encode() for one in made)
+
+
+COMMAND_TOPIC = "cbgateway/v1/test/lab/cmd/alice/bulletin/submit"
+
+
+def commands() -> tuple[bytes, ...]:
+    """Give commands over MQTT, around a bulletin."""
+    return tuple(
+        write_command(
+            bulletin(),
+            KEY,
+            content=DETACHED_CONTENT,
+            command_id="c-1",
+            topic=COMMAND_TOPIC,
+            expires=NOW + timedelta(minutes=1),
+            reply_to=reply_to,
+        )
+        for reply_to in (None, "cbgateway/v1/test/lab/reply/alice/1")
+    )
+
+
+def mqtt_packets() -> tuple[bytes, ...]:
+    """Give packets of every kind."""
+    user = ((Property.USER_PROPERTY, ("a", "b")),)
+    will = Will("w", b"gone", 1, properties=((Property.WILL_DELAY_INTERVAL, 5),))
+    whole = (
+        (Property.MESSAGE_EXPIRY_INTERVAL, 60),
+        (Property.RESPONSE_TOPIC, "a/r"),
+        (Property.CORRELATION_DATA, b"\1\2"),
+        *user,
+    )
+    packets = (
+        mqtt5.Connect("c", keep_alive_s=60, username="u", password=b"p", will=will),
+        mqtt5.ConnAck(session_present=True, reason=0, properties=user),
+        mqtt5.Publish("a/b", b"payload", 1, packet_id=3, properties=whole),
+        mqtt5.Publish("a/b", b"x", retain=True),
+        mqtt5.Ack(mqtt5.Type.PUBACK, 3),
+        mqtt5.Ack(mqtt5.Type.PUBREL, 3, 0, user),
+        mqtt5.Subscribe(4, (mqtt5.Subscription("a/+", 1), mqtt5.Subscription("#"))),
+        mqtt5.SubscriptionAck(mqtt5.Type.SUBACK, 4, (1, 0)),
+        mqtt5.Unsubscribe(5, ("a/+",)),
+        mqtt5.Ping(mqtt5.Type.PINGREQ),
+        mqtt5.Ending(mqtt5.Type.DISCONNECT, 4, user),
+        mqtt5.Ending(mqtt5.Type.AUTH, 24, ((Property.AUTHENTICATION_METHOD, "m"),)),
+    )
+    return tuple(map(mqtt5.encode, packets))
 
 
 def alerts() -> tuple[bytes, ...]:

@@ -14,19 +14,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cbgateway.app import load_checked_profiles
 from cbgateway.carriers.smpp.batch import Settled
 from cbgateway.carriers.smpp.session import Credentials, SmppSession, State
-from cbgateway.codec import cbs, dcs, gsm7, smpp, smpp_text, ucs2
+from cbgateway.codec import cbs, dcs, gsm7, mqtt5, smpp, smpp_text, ucs2
 from cbgateway.codec.smpp_bulk import AnswerFramer, SubmitAnswers, SubmitTemplate
 from cbgateway.codec.smpp_receipt import Receipts, read_receipt
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import (
     AuditError,
     DecodeError,
+    ExpiredError,
     InputError,
     PolicyError,
     SignatureInvalidError,
 )
 from cbgateway.interfaces.cap.document import CapAlert
 from cbgateway.interfaces.cap.incoming import CapSender, check_is_ours, open_cap, request_of
+from cbgateway.interfaces.mqtt.commands import CommandError, Incoming, read_command
+from cbgateway.interfaces.mqtt.topics import Topics
 from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.service.audit import read_witness
@@ -35,6 +38,7 @@ from cbgateway.signing import tlog
 from cbgateway.signing.jws import key_id_in, sign_compact, verify_compact, verify_detached
 from cbgateway.signing.seal import CONTENT, check_texts, open_seal
 from cbsim import reader
+from cbsim.broker import Broker, BrokerLink
 from cbsim.handset import Handset
 from cbsim.network import Network
 from cbsim.seals import PublishedKey, check_seal
@@ -371,6 +375,35 @@ def _checkpoint(octets: bytes) -> object:
     return tlog.open_checkpoint(note, origin=seeds.ORIGIN, public_key=seeds.KEY.public_key)
 
 
+def _mqtt5(octets: bytes) -> object:
+    """Read a packet; what was read can be written, and reads the same."""
+    packet = mqtt5.decode(octets)
+    if mqtt5.decode(mqtt5.encode(packet)) != packet:
+        msg = "what was read is not what would be written"
+        raise AssertionError(msg)
+    return packet
+
+
+def _mqtt5_framer(octets: bytes) -> object:
+    return list(mqtt5.Framer(octets_max=65_536).receive(octets))
+
+
+def _broker(octets: bytes) -> None:
+    """Let a broker take octets, from somebody who has connected and somebody who has not."""
+    broker = Broker(now_s=lambda: seeds.NOW_S, on_wake=lambda link: None)
+    for first in (b"", seeds.mqtt_packets()[0]):
+        link = BrokerLink(broker)
+        link.receive(first + octets)
+        list(mqtt5.Framer().receive(link.outgoing()))
+        link.lost()
+
+
+def _command(octets: bytes) -> object:
+    """Read a command over MQTT from its payload."""
+    incoming = Incoming(seeds.COMMAND_TOPIC, octets, 1, retain=False)
+    return read_command(incoming, Topics(Mode.TEST, "lab"), now=seeds.NOW)
+
+
 def _codecs() -> Iterator[tuple[str, Target]]:
     decode: dict[str, Any] = {"promised": (DecodeError,), "mutate": mutate.octets}
     vector, large = seeds.vectors, seeds.large_short_messages
@@ -394,6 +427,10 @@ def _codecs() -> Iterator[tuple[str, Target]]:
     warnings = vector("cbs.json", "warning_type_")
     yield "cbs_warning_type", Target(call=cbs.decode_warning_type, seeds=warnings, **decode)
     primary = vector("cbs.json", "etws_primary_")
+    packets = seeds.mqtt_packets()
+    yield "mqtt5", Target(call=_mqtt5, seeds=packets, **decode)
+    yield "mqtt5_framer", Target(call=_mqtt5_framer, seeds=packets, **decode)
+    yield "cbsim_broker", Target(call=_broker, promised=(), seeds=packets, mutate=mutate.octets)
     yield "cbs_etws_primary", Target(call=cbs.decode_etws_primary, seeds=primary, **decode)
 
 
@@ -523,6 +560,8 @@ def _documents() -> Iterator[tuple[str, Target]]:
     yield "cap", Target(call=_cap, seeds=seeds.alerts(), **alert)
     signed = ((seeds.VECTORS / "cap_signed.xml").read_bytes(),)
     yield "cap_signed", Target(call=_cap_signed, seeds=signed, **alert)
+    commands = document | {"promised": (InputError, CommandError, ExpiredError)}
+    yield "mqtt_command", Target(call=_command, seeds=seeds.commands(), **commands)
     yield "report", Target(call=parse_report, seeds=seeds.reports(), **document)
     words = (b'"', b'""', b",", b"\r", b"\n", b"\0", b"\xff", b"\xef\xbb\xbf", b"+", b"KR-26", b"0")
     yield (

@@ -24,7 +24,7 @@ FUNCTION_LINES_MAX = 70
 READS_CLOCK = {
     ROOT / "cbgateway" / "app.py",
     ROOT / "cbgateway" / "cli" / "bulletin.py",  # waits for answers
-    ROOT / "cbgateway" / "cli" / "demo.py",  # has a clock of its own
+    ROOT / "cbgateway" / "cli" / "demo_run.py",  # has a clock of its own
     ROOT / "simulators" / "cbsim" / "clock.py",
 }
 
@@ -102,6 +102,7 @@ def test_wheel_ships_both_packages_and_the_profiles(tmp_path: Path) -> None:
         "cbgateway/cli/main.py",
         "cbgateway/storage/schema.sql",
         "cbgateway/storage/queries.sql",
+        "cbgateway/interfaces/cap/cap12.xsd",
         "cbgateway/profiles/data/countries/kr.toml",
         "cbgateway/profiles/data/regions/kr.geojson",
         "cbgateway/profiles/data/templates/kr/first.toml",

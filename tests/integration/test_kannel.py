@@ -31,6 +31,7 @@ admin-password = lab
 admin-allow-ip = "127.0.0.1"
 box-allow-ip = "127.0.0.1"
 dlr-storage = internal
+sms-resend-freq = 1
 log-level = 2
 
 group = smsc
@@ -212,7 +213,7 @@ def test_kannel_sends_a_thousand_and_gets_every_receipt(
     _, gateway = kannel()
 
     for index in range(MESSAGES):
-        gateway.send(f"82100000000{index % 5 + 1}", f"message {index}", str(index))
+        gateway.send(f"8219{index:08d}", f"message {index}", str(index))  # nobody's phone
     gateway.until(lambda: len(receipts.told) >= 2 * MESSAGES, within_s=60)
 
     states = Counter(receipts.told)

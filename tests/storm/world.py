@@ -32,6 +32,8 @@ from tests.storm.loop import VirtualLoop, Weather
 T = TypeVar("T")
 
 DISK_FAILED = "the disk failed"
+LETTERS = str.maketrans("0123456789", "가나다라마바사아자차")
+"""Digits in a text would be taken for a telephone number, which nobody has verified."""
 CANCEL_BROADCAST_SM = 0x113
 
 START = datetime.fromisoformat("2021-10-25T11:16:00+09:00")
@@ -434,7 +436,11 @@ class World:
                 "started_at": START.isoformat(),
             }
         if kind != "withdrawal":
-            document["texts"] = {"ko": f"장애 안내 {number} {incident} {self.rng.randrange(10**6)}"}
+            document["texts"] = {
+                "ko": f"장애 안내 {number} {incident} {self.rng.randrange(10**6)}".translate(
+                    LETTERS
+                )
+            }
         if kind not in {"withdrawal", "restored"}:
             document["next_update"] = "PT5M"
         if self.rng.random() < 0.1 and kind != "withdrawal":

@@ -21,6 +21,7 @@ from cbgateway.domain.people import Permission
 from cbgateway.preflight import Finding, Level, check_may_serve, filesystem_of
 from cbgateway.settings import FILE_NAME, load_settings
 from cbgateway.signing.keys import KNOWN_KEYS, SigningKey
+from tests.conformance.cap_alerts import identity, pin
 
 RUNNER = CliRunner()
 
@@ -102,7 +103,7 @@ def test_sound_gateway_passes_in_every_mode(tmp_path: Path, mode: Mode) -> None:
     assert [one for one in found if one.level is not Level.OK] == []
     assert [one.check for one in found] == [
         *("permissions", "passwords", "keys", "people", "disk", "witness"),
-        *("carriers", "environment", "clock", "database", "history"),
+        *("carriers", "http", "mqtt", "cap", "environment", "clock", "database", "history"),
     ]
     assert RUNNER.invoke(app, ["doctor", "--home", str(home)]).exit_code == 0
 
@@ -516,3 +517,94 @@ def test_doctor_says_it_on_a_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 0
     for words in ("mode test", "people", "warn", "1 people may approve"):
         assert words in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("lines", "live", "test", "words"),
+    [
+        ("port = 8080", "ok", "ok", ""),
+        ('port = 8080\nhost = "0.0.0.0"', "fail", "warn", "without TLS"),
+        ('port = 1\nhost = "0.0.0.0"\ncertificate = "a"\nprivate_key = "b"', "ok", "ok", ""),
+        ('port = 1\ncertificate = "a"', "fail", "fail", "belong together"),
+        ('port = 1\ntokens = "open.toml"', "fail", "fail", "chmod 600"),
+    ],
+)
+def test_http_is_looked_at(tmp_path: Path, lines: str, live: str, test: str, words: str) -> None:
+    """TLS for whoever is not on this machine, and private files private."""
+    for mode, expected in ((Mode.LIVE, live), (Mode.TEST, test)):
+        folder = tmp_path / mode.value
+        folder.mkdir()
+        home = make(folder, mode)
+        (home / "open.toml").touch(mode=0o644)
+        with (home / "cbgateway.toml").open("a", encoding="utf-8") as file:
+            file.write(f"\n[http]\n{lines}\n")
+
+        ((level, detail),) = look(home, "http")
+        assert level == expected
+        assert words in detail
+
+
+@pytest.mark.parametrize(
+    ("lines", "live", "words"),
+    [
+        ('username = "gateway"', "ok", ""),
+        ("port = 1883", "fail", "no username"),
+        ('username = "g"\nhost = "192.0.2.1"', "fail", "without TLS"),
+        ('username = "g"\ntls_ca_file = "nothing.pem"', "fail", "there is no"),
+        ('username = "g"\npassword_file = "nothing"', "fail", "secret"),
+        ('username = "g"\npassword_file = "empty"', "fail", "empty"),
+    ],
+)
+def test_mqtt_is_looked_at(tmp_path: Path, lines: str, live: str, words: str) -> None:
+    """A broker elsewhere needs TLS, and has to know this gateway from others."""
+    home = make(tmp_path, Mode.LIVE)
+    (home / "empty").touch(mode=0o600)
+    with (home / FILE_NAME).open("a", encoding="utf-8") as file:
+        file.write(f"\n[mqtt]\n{lines}\n")
+
+    ((level, detail),) = look(home, "mqtt")
+    assert level == live
+    assert words in detail
+
+
+@pytest.mark.parametrize(
+    ("person", "days", "level", "words"),
+    [
+        ("kt_noc", 90, "ok", ""),
+        ("kt_noc", 3, "warn", "ends"),
+        ("kt_noc", -1, "fail", "ended"),
+        ("alice", 90, "fail", "no machine"),
+        ("nobody", 90, "fail", "no machine"),
+        ("kt_noc", None, "fail", "certificate"),
+    ],
+)
+def test_cap_is_looked_at(
+    tmp_path: Path, person: str, days: int | None, level: str, words: str
+) -> None:
+    """Certificates that end, and senders that count as nobody."""
+    home = make(tmp_path, Mode.LIVE)
+    with Gateway.open(home) as gateway:
+        permission = Permission(regions=("KR",), classes=("safety",))
+        gateway.keyring.add_person(
+            "kt_noc", may_submit=True, may_approve=False, permission=permission, owner="alice"
+        )
+    now = SystemClock().now()
+    own = identity(at=now - timedelta(days=100), days=100 + (days or 0))
+    pin(home, own, person=person)
+    if days is None:
+        (home / "keys" / "cap" / f"{person}.crt").write_text("nothing")
+    for path in (home / "keys" / "cap", *(home / "keys" / "cap").iterdir()):
+        path.chmod(0o700 if path.is_dir() else 0o600)
+
+    ((found, detail),) = look(home, "cap")
+    assert found == level
+    assert words in detail
+
+
+def test_own_cap_key_is_looked_at(tmp_path: Path) -> None:
+    """What exports are signed with has to be there."""
+    home = make(tmp_path, Mode.LIVE)
+    with (home / FILE_NAME).open("a", encoding="utf-8") as file:
+        file.write('\n[cap]\nkey = "no.pem"\ncertificate = "no.crt"\n')
+
+    assert [level for level, _ in look(home, "cap")] == ["fail", "fail"]

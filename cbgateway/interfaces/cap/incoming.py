@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,6 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.domain.incident import Service
 from cbgateway.interfaces.cap import codes
-from cbgateway.interfaces.cap.areas import regions_of
 from cbgateway.interfaces.cap.document import CapAlert, CapInfo, check_structure, read_alert
 from cbgateway.interfaces.schema import BulletinDocument
 from cbgateway.service.deployment import Deployment
@@ -151,7 +150,9 @@ def request_of(
 def _request(alert: CapAlert, document: dict[str, Any]) -> Request:
     """Have the one definition of a bulletin document check what came out."""
     source = {"sender": alert.sender, "sent": alert.sent.isoformat(), "sha256": alert.digest}
-    return BulletinDocument.of(document).to_request(document | {"cap": source})
+    request = BulletinDocument.of(document).to_request(document | {"cap": source})
+    # CAP has no word for the next update; the deadline profile and the end say when it is due
+    return replace(request, promises_by_profile=True)
 
 
 def check_is_ours(alert: CapAlert, deployment: Deployment) -> None:
@@ -193,7 +194,9 @@ def _kind(alert: CapAlert) -> BulletinKind:
     if told not in set(BulletinKind) or BulletinKind(told).message_type != alert.message_type:
         msg = f"parameter {codes.KIND}: {told[:80]!r} is no kind of {alert.message_type}"
         raise InputError(msg)
-    return BulletinKind(told)
+    # a partner's "no change yet" is not of our templates, so it counts as any other news
+    is_heartbeat = told == BulletinKind.HEARTBEAT
+    return BulletinKind.PROGRESS if is_heartbeat else BulletinKind(told)
 
 
 def _withdrawal(earlier: Sequence[BulletinRecord]) -> dict[str, Any]:
@@ -213,6 +216,8 @@ def _content(
     if first.expires is None:
         msg = "info[1].expires: a broadcast without an end is not sent"
         raise InputError(msg)
+    from cbgateway.interfaces.cap.areas import regions_of  # noqa: PLC0415 - takes a while to load
+
     fields: dict[str, Any] = {
         "class": _alert_class(deployment, infos),
         "regions": list(regions_of(first.areas, deployment.regions, "info[1]")),
@@ -221,8 +226,8 @@ def _content(
     fields["texts"] = _texts(infos, deployment, fields["class"])
     if kind is not BulletinKind.RESTORED:
         told = _parameter(infos, codes.NEXT_UPDATE)
-        # CAP has no word for it: at its end at the latest, people hear again
-        fields["next_update"] = fields["expires"] if told is None else told
+        if told is not None:
+            fields["next_update"] = told
     return fields
 
 

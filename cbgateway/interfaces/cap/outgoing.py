@@ -8,7 +8,6 @@ from lxml import etree
 from cbgateway.domain.bulletin import Bulletin, BulletinKind, Reference
 from cbgateway.domain.incident import Incident
 from cbgateway.interfaces.cap import codes
-from cbgateway.interfaces.cap.areas import outline_of
 from cbgateway.interfaces.cap.document import NAMESPACE, Point
 from cbgateway.service.deployment import Deployment
 
@@ -117,6 +116,8 @@ def _language_tag(language: str, deployment: Deployment) -> str:
 
 
 def _add_area(info: etree._Element, code: str, language: str, deployment: Deployment) -> None:
+    from cbgateway.interfaces.cap.areas import outline_of  # noqa: PLC0415 - takes a while to load
+
     region = deployment.regions[code]
     area = _add(info, "area")
     _add(area, "areaDesc", region.name.get(language) or next(iter(region.name.values())))

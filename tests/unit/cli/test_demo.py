@@ -37,6 +37,16 @@ def test_demo_that_does_not_hold_says_so(
         "seals_verified": 0,
         "carriers": {},
         "bulletins": [],
+        "score": {
+            "promises": 1,
+            "promises_kept": 0,
+            "correction_shown_after_s": None,
+            "site_files": 0,
+            "site_s": 0.0,
+            "page_octets_max": 0,
+            "briefing_s": 0.0,
+            "report_s": 0.0,
+        },
     }
 
     async def run(self: demo.Run, *, live: bool) -> dict[str, Any]:
@@ -44,7 +54,7 @@ def test_demo_that_does_not_hold_says_so(
         return summary
 
     monkeypatch.setattr(demo.Run, "run", run)
-    monkeypatch.setattr(demo, "failures", lambda summary: ["[one] thing", "another"])
+    monkeypatch.setattr(demo, "failures", lambda summary, story: ["[one] thing", "another"])
 
     result = RUNNER.invoke(app, ["demo", *arguments])
     assert result.exit_code == demo.EXIT_DOES_NOT_HOLD

@@ -280,7 +280,7 @@ def test_wide_area_is_typed(home: Path, document: Path) -> None:
     problem = run(*approve, "--json", code=3)
     assert json.loads(problem)["exit_code"] == 3
     out = run(*approve, "--confirm", "test 17 regions")
-    assert "wide area: test 17 regions" in out
+    assert "to be typed: test 17 regions" in out
     assert run("bulletin", "show", "inc-1/1", *where, "--json")["state"] == "approved"
 
 

@@ -128,7 +128,6 @@ def test_same_pages_as_the_json_bulletin(make_office: Callable[..., Office]) -> 
     [
         ("progress", {}),
         ("eta_change", {}),
-        ("heartbeat", {}),
         ("restored", {}),
         ("correction", {}),
         ("withdrawal", {}),
@@ -153,6 +152,20 @@ def test_every_kind_goes_out_and_comes_in(
     name = [etree.QName(node).localname for node in root]
     assert "references" in name
     assert root.findtext(f"{{{CAP}}}references").split(",")[1] == "inc-1.1"
+
+
+def test_heartbeat_of_a_partner_is_progress_here(make_office: Callable[..., Office]) -> None:
+    """Its text is none of our templates; people look at it like at any other."""
+    office, other = make_office(), make_office(name="other")
+    first = office.issue(office.document()).bulletin
+    office.clock.advance(600)
+    slots = {"authority": "msit", "carrier": "kt", "number": 2, "now": "12:10", "next": "12:40"}
+    template = {"name": "heartbeat", "slots": slots}
+    second = office.issue(office.later("heartbeat", texts=None, template=template)).bulletin
+    other.approve(take(other, office.gateway.export_cap(first.bulletin_id)).bulletin_id)
+    bulletin = take(other, office.gateway.export_cap(second.bulletin_id))
+
+    assert (bulletin.kind, bulletin.texts) == (BulletinKind.PROGRESS, second.texts)
 
 
 def test_export_never_changes(office: Office) -> None:

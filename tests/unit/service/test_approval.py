@@ -149,14 +149,14 @@ def test_message_codes_run_out_rather_than_repeat(office: Any) -> None:
         "started_at": "2021-10-25T11:16:00+09:00",
     }
     record = office.submit(
-        office.document(incident=other, expires="PT24H", next_update="PT23H", allow_duplicate=True)
+        office.document(incident=other, expires="PT24H", next_update="PT1H", allow_duplicate=True)
     )
 
     with pytest.raises(SerialsExhaustedError, match="4372"):
         office.approve(record.bulletin.bulletin_id)
     office.clock.advance(25 * 3600 + 1)
     later = office.submit(
-        office.document(incident=other | {"id": "inc-3"}, expires="PT24H", next_update="PT23H")
+        office.document(incident=other | {"id": "inc-3"}, expires="PT24H", next_update="PT1H")
     )
     assert office.approve(later.bulletin.bulletin_id).state is BulletinState.APPROVED
 
@@ -339,7 +339,7 @@ def test_missing_sealing_key_refuses_the_approval(office: Any) -> None:
 @pytest.mark.parametrize("age_s", [-6, 901])
 def test_approval_counts_for_a_quarter_of_an_hour(office: Any, age_s: float) -> None:
     """One that was signed long ago, or will be, commits nothing."""
-    record = office.submit(office.document())
+    record = office.submit(office.document(next_update="PT1H"))
     prepared = office.gateway.prepare(record.bulletin.bulletin_id)
     office.clock.advance(3600 - 900)
     office.gateway.keyring.rotate_person("bob", overlap=timedelta(days=1))

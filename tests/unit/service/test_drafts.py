@@ -337,7 +337,7 @@ def test_another_sender_is_never_held_up(office: Any) -> None:
     assert (record.state, record.submission.warnings) == (BulletinState.PENDING, ())
 
 
-@pytest.mark.parametrize("kind", ["progress", "heartbeat", "correction", "withdrawal"])
+@pytest.mark.parametrize("kind", ["progress", "correction", "withdrawal"])
 def test_updates_and_withdrawals_are_never_held_up(office: Any, kind: str) -> None:
     """Saying again that it goes on is what updates are for."""
     office.issue(office.document())

@@ -277,7 +277,7 @@ class Workflow(RuleBasedStateMachine):
         if kind != "restored":
             changes["expires"] = f"PT{hours}H"
         if kind != "withdrawal":
-            changes["texts"] = {"ko": f"장애 {self.office._count:04d}" * 5, "en": "Outage"}
+            changes["texts"] = {"ko": f"장애 {self.office._count:04d}번째" * 4, "en": "Outage"}
         if kind != "first":
             return dict(self.office.later(kind, incident=incident, **changes))
         document = self.office.document(**changes)

@@ -1,0 +1,174 @@
+"""The gateway's front: what its servers need of it, put together while it serves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+from loguru import logger
+
+from cbgateway.desk import Desk
+from cbgateway.domain.ports import Store
+from cbgateway.interfaces.http.backend import Backend
+from cbgateway.interfaces.http.tokens import Tokens
+from cbgateway.interfaces.mqtt.address import BrokerAddress
+from cbgateway.interfaces.mqtt.intake import MqttIntake
+from cbgateway.interfaces.mqtt.state import Board
+from cbgateway.interfaces.mqtt.topics import Topics
+from cbgateway.settings import HttpSettings, MqttSettings, is_loopback, read_secret, trusting
+from cbgateway.storage.marks import Marks
+from cbgateway.storage.sqlite import SqliteStore
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The front as those inside see it.
+
+    Attributes:
+        ready: to be called once work begins.
+        address: where HTTP is served; None when it is not.
+    """
+
+    ready: Callable[[], None]
+    address: str | None
+
+
+@asynccontextmanager
+async def serving_http(
+    desk: Desk,
+    facts: Callable[[Store], Mapping[str, Any]],
+    stop: asyncio.Event,
+    on_ready: Callable[[], None] | None,
+) -> AsyncIterator[Front]:
+    """Serve HTTP beside what is done inside, when the settings ask for it.
+
+    Reads have connections of their own, so that none waits for the dispatcher and none holds it
+    up; writes share the dispatcher's commits.
+
+    Args:
+        desk: the one intake.
+        facts: what `cbgateway status` knows, read through another connection.
+        stop: ends both.
+        on_ready: called once work begins.
+
+    Yields:
+        What whoever serves needs of it.
+
+    Raises:
+        ConfigurationError: the port, or the certificate, cannot be used.
+    """
+    http = desk.settings.http
+    is_ready = False
+
+    def ready() -> None:
+        nonlocal is_ready
+        is_ready = True
+        if on_ready is not None:
+            on_ready()
+
+    if http is None:
+        yield Front(ready, None)
+        return
+    # half a second that no command takes but one that serves HTTP
+    from cbgateway.interfaces.http.server import listen, serve  # noqa: PLC0415
+
+    listening = listen(
+        http.host, http.port, certificate=http.certificate, private_key=http.private_key
+    )
+    path, marks = desk.settings.database, desk.settings.marks
+    with (
+        closing(SqliteStore.open(path)) as lookup,
+        closing(SqliteStore.open(path)) as reading,
+        closing(Marks.open(marks)) as claiming,
+        closing(Marks.open(marks)) as looking,
+    ):
+        keyring = replace(desk.keyring, store=reading)
+        inside = replace(desk, marks=claiming, keyring=keyring)
+        outlook = replace(desk, store=reading, marks=looking, keyring=keyring)
+        backend = Backend(
+            deployment=desk.deployment,
+            clock=desk.clock,
+            names=_names(http, listening.address),
+            intake=inside,
+            lookup=lookup,
+            reading=reading,
+            prepare=outlook.prepare,
+            approving=lambda bulletin_id, plan, approval: inside.approving_signed(
+                bulletin_id, plan, approval, reading=outlook
+            ),
+            published_keys=keyring.published_keys,
+            facts=lambda: facts(reading),
+            tokens=Tokens(http.tokens),
+            is_ready=lambda: is_ready and not stop.is_set(),
+            stop=stop,
+        )
+        serving = asyncio.create_task(serve(backend, listening))
+        serving.add_done_callback(lambda _: stop.set())
+        logger.bind(address=listening.address).info("http listens")
+        try:
+            yield Front(ready, listening.address)
+        finally:
+            stop.set()
+            await serving
+
+
+@asynccontextmanager
+async def serving_mqtt(desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Serve MQTT beside what is done inside, when the settings ask for it.
+
+    A broker that is away holds nothing else up.
+
+    Raises:
+        KeyUnusableError: the password cannot be read.
+        InputError: the authorities cannot be read.
+    """
+    if desk.settings.mqtt is None:
+        yield
+        return
+    from cbgateway.interfaces.mqtt.connection import MqttConnection  # noqa: PLC0415 - takes a while
+
+    mode, gateway = desk.settings.mode, desk.store.meta["gateway_id"]
+    topics = Topics(mode, desk.settings.mqtt.site)
+    address = broker_address(desk.settings.mqtt, client_id=f"cbgateway-{gateway}")
+    with closing(SqliteStore.open(desk.settings.database)) as reading:
+        connection = MqttConnection(
+            address,
+            MqttIntake(topics, desk.deployment, desk, desk.clock),
+            Board(topics, desk.deployment, f"urn:cbgateway:{gateway}"),
+            reading,
+            gateway=gateway,
+        )
+        ending = asyncio.Event()
+        serving = asyncio.create_task(connection.run(ending))
+        serving.add_done_callback(lambda _: stop.set())
+        try:
+            yield
+        finally:
+            ending.set()
+            await serving
+
+
+def broker_address(mqtt: MqttSettings, *, client_id: str) -> BrokerAddress:
+    """Give where the broker is.
+
+    Raises:
+        KeyUnusableError: the password cannot be read.
+        InputError: the authorities cannot be read.
+    """
+    return BrokerAddress(
+        host=mqtt.host,
+        port=mqtt.port,
+        client_id=mqtt.client_id or client_id,
+        username=mqtt.username,
+        password=None if mqtt.password_file is None else read_secret(mqtt.password_file),
+        tls=None if mqtt.tls_ca_file is None else trusting(mqtt.tls_ca_file),
+    )
+
+
+def _names(http: HttpSettings, address: str) -> frozenset[str]:
+    """Give what signed requests may call this server by."""
+    names = {address, *(name.lower() for name in http.names)}
+    if is_loopback(http.host):
+        names.add(f"localhost:{address.rpartition(':')[2]}")
+    return frozenset(names)

@@ -1,0 +1,1 @@
+"""The HTTP interface: FastAPI on uvicorn, inside the process that dispatches."""

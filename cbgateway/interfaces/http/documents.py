@@ -1,0 +1,343 @@
+"""What goes in and out over HTTP beside the bulletin itself, which interfaces/schema.py defines."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from cbgateway.domain.bulletin import BulletinKind, BulletinState, MessageType, Mode
+from cbgateway.domain.incident import IncidentState, Service
+from cbgateway.domain.lifecycle import DeliveryState
+from cbgateway.service.proposals import Effect
+
+REASON_CHARACTERS_MAX = 2_000
+BULLETIN_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}/[1-9][0-9]{0,8}$"
+AT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$"
+
+BulletinId = Annotated[str, Field(pattern=BULLETIN_ID, examples=["kt-20211025/1"])]
+Text = Annotated[str, Field(max_length=200)]
+
+
+class _In(BaseModel):
+    """Refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApprovalDocument(_In):
+    """What an approver signs: this bulletin, exactly this plan, now."""
+
+    decision: Literal["approve"]
+    bulletin: BulletinId
+    plan: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    at: Annotated[str, Field(pattern=AT, examples=["2021-10-25T02:18:00.000+00:00"])]
+    confirmation: Annotated[str, Field(max_length=100)] = ""
+
+
+class ReturnDocument(_In):
+    """What somebody signs who gives a bulletin back to its authors."""
+
+    decision: Literal["return"]
+    bulletin: BulletinId
+    reason: Annotated[str, Field(min_length=1, max_length=REASON_CHARACTERS_MAX)]
+
+
+class RejectDocument(_In):
+    """What somebody signs who turns a bulletin down for good."""
+
+    decision: Literal["reject"]
+    bulletin: BulletinId
+    reason: Annotated[str, Field(min_length=1, max_length=REASON_CHARACTERS_MAX)]
+
+
+class TakeBackDocument(_In):
+    """What an author signs who takes a bulletin back that nobody has approved."""
+
+    decision: Literal["take-back"]
+    bulletin: BulletinId
+    reason: Annotated[str, Field(min_length=1, max_length=REASON_CHARACTERS_MAX)]
+
+
+class _Tolerant(BaseModel):
+    """A part of a document of TM Forum: what is read is checked, the rest may say anything."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Reference(_Tolerant):
+    """Something that is named: a place, a service, a party."""
+
+    id: Text | None = None
+    name: Text | None = None
+
+
+class Alarm(_Tolerant):
+    """An alarm (TMF642).
+
+    One outage is one `probableCause`, with `specificProblem` where it is given, in the network of
+    the carrier that `sourceSystemId` names. A `place` with a region's code says where, an
+    `affectedService` with a service's name says what.
+    """
+
+    type: Literal["Alarm"] = Field(alias="@type", default="Alarm")
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    external_alarm_id: Text | None = Field(alias="externalAlarmId", default=None)
+    source_system_id: Text | None = Field(alias="sourceSystemId", default=None)
+    probable_cause: Annotated[str, Field(min_length=1, max_length=200)] = Field(
+        alias="probableCause"
+    )
+    specific_problem: Text | None = Field(alias="specificProblem", default=None)
+    alarm_raised_time: AwareDatetime = Field(alias="alarmRaisedTime")
+    alarm_cleared_time: AwareDatetime | None = Field(alias="alarmClearedTime", default=None)
+    state: Text | None = None
+    perceived_severity: Text | None = Field(alias="perceivedSeverity", default=None)
+    place: Annotated[tuple[Reference, ...], Field(max_length=64)] = ()
+    affected_service: Annotated[tuple[Reference, ...], Field(max_length=256)] = Field(
+        alias="affectedService", default=()
+    )
+
+
+class ServiceProblem(_Tolerant):
+    """A service problem (TMF656).
+
+    One outage is one `category` and `reason`, in the network of the carrier that `originatorParty`
+    names.
+    """
+
+    type: Literal["ServiceProblem"] = Field(alias="@type")
+    id: Annotated[str, Field(min_length=1, max_length=200)]
+    category: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: Text | None = None
+    status: Text | None = None
+    creation_date: AwareDatetime = Field(alias="creationDate")
+    originator_party: Reference | None = Field(alias="originatorParty", default=None)
+    place: Annotated[tuple[Reference, ...], Field(max_length=64)] = ()
+    affected_service: Annotated[tuple[Reference, ...], Field(max_length=256)] = Field(
+        alias="affectedService", default=()
+    )
+
+
+class Problem(BaseModel):
+    """A refusal (RFC 9457). `type` is stable; docs/http.md lists them."""
+
+    type: Annotated[str, Field(pattern="^urn:cbgateway:problem:[a-z0-9-]+$")]
+    title: str
+    status: int
+    detail: str
+    problems: list[str] | None = None
+
+
+class ReferenceOut(BaseModel):
+    """An earlier bulletin of the incident, as CAP refers to it."""
+
+    sender: str
+    identifier: str
+    sent: AwareDatetime
+
+
+class Bulletin(BaseModel):
+    """A bulletin with what was decided about it."""
+
+    bulletin: str
+    incident: str
+    number: int
+    kind: BulletinKind
+    message_type: MessageType
+    state: BulletinState
+    mode: Mode
+    alert_class: str = Field(alias="class")
+    regions: list[str]
+    texts: dict[str, str]
+    sender: str
+    identifier: str
+    sent: AwareDatetime
+    expires: AwareDatetime
+    next_update_at: AwareDatetime | None
+    references: list[ReferenceOut]
+    submitted_by: str
+    authors: list[str]
+    warnings: list[str]
+    decided_by: str | None
+    decided_at: AwareDatetime | None
+    reason: str | None
+    plan_hash: str | None
+
+
+class Delivery(BaseModel):
+    """One order at one carrier, with its evidence."""
+
+    delivery: int
+    carrier: str
+    region: str
+    channel: Literal["broadcast", "sms"]
+    order: Literal["send", "stop"]
+    language: str
+    message_identifier: int | None
+    serial_number: str | None
+    state: DeliveryState
+    attempts: int
+    peer_reference: str | None
+    recipients: int
+    accepted: int
+    refused: int
+    in_doubt: int
+    second_copies: int
+    reason: str | None
+    updated_at: AwareDatetime
+
+
+class Deliveries(BaseModel):
+    """What became of a bulletin at each carrier; with seals and texts, as `bulletin verify` reads.
+
+    `next` is the address of the next page; null on the last one.
+    """
+
+    bulletin: str
+    state: BulletinState
+    texts: dict[str, str]
+    seals: dict[str, str]
+    carriers: dict[str, dict[DeliveryState, int]]
+    items: list[Delivery]
+    next: str | None
+
+
+class Incident(BaseModel):
+    """An outage. `proposed_state` is what its alarms, all cleared, propose."""
+
+    incident: str
+    carrier: str
+    services: list[Service]
+    started_at: AwareDatetime
+    state: IncidentState
+    alarms: int
+    alarms_cleared: int
+    proposed_state: IncidentState | None
+
+
+class Incidents(BaseModel):
+    """A page of incidents, by name."""
+
+    items: list[Incident]
+    next: str | None
+
+
+class Bulletins(BaseModel):
+    """A page of an incident's bulletins, in order."""
+
+    items: list[Bulletin]
+    next: str | None
+
+
+class BroadcastOut(BaseModel):
+    """A text on air, page by page as a phone collects it."""
+
+    language: str
+    message_identifier: int
+    serial_number: str
+    dcs: int
+    text: str
+    pages: list[str]
+
+
+class ShortMessageOut(BaseModel):
+    """A text as a short message, part by part as it goes out."""
+
+    language: str
+    text: str
+    parts: list[str]
+
+
+class Reach(BaseModel):
+    """What one carrier would get."""
+
+    broadcasts: int
+    stops: int
+    short_messages: int
+    recipients: int
+    regions: list[str]
+
+
+class Budget(BaseModel):
+    """What a region has left for this class, for everybody and for this sender."""
+
+    region: str
+    left: float
+    left_for_sender: float
+
+
+class Plan(BaseModel):
+    """What an approval of now would send; sign `plan` to have exactly this sent."""
+
+    bulletin: str
+    plan: str
+    confirmation: str
+    broadcasts: list[BroadcastOut]
+    short_messages: list[ShortMessageOut]
+    carriers: dict[str, Reach]
+    budgets: list[Budget]
+
+
+class Region(BaseModel):
+    """An area that bulletins are addressed to."""
+
+    code: str
+    name: dict[str, str]
+    parent: str | None
+    national_code: str | None
+
+
+class Regions(BaseModel):
+    """A page of regions, by code."""
+
+    items: list[Region]
+    next: str | None
+
+
+class EventOut(BaseModel):
+    """A leaf of the history; its index is its place in the transparency log."""
+
+    index: int
+    at: AwareDatetime
+    subject: str
+    what: str
+    actor: str
+    detail: dict[str, Any]
+
+
+class Events(BaseModel):
+    """A page of the history, in order."""
+
+    items: list[EventOut]
+    next: str | None
+
+
+class ProposalOut(BaseModel):
+    """What became of an alarm. Nothing was sent; a person may revise the draft."""
+
+    effect: Effect
+    incident: str | None
+    draft: str | None
+    proposed_state: IncidentState | None
+
+
+class Jwk(BaseModel):
+    """A region's public sealing key (RFC 8037)."""
+
+    kty: Literal["OKP"]
+    crv: Literal["Ed25519"]
+    alg: Literal["Ed25519"]
+    use: Literal["sig"]
+    kid: str
+    x: str
+    region: str
+
+
+class JwkSet(BaseModel):
+    """The regions' public sealing keys (RFC 7517)."""
+
+    keys: list[Jwk]
+
+
+class Health(BaseModel):
+    """Whether the process runs, or may be asked for work."""
+
+    status: Literal["ok"]

@@ -1,0 +1,104 @@
+"""How the gateway stands, for load balancers, Prometheus and those who check seals."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import PlainTextResponse, Response
+
+from cbgateway import __version__
+from cbgateway.interfaces.http import documents
+from cbgateway.interfaces.http.backend import Backend, Counters
+from cbgateway.interfaces.http.openapi import ERRORS
+from cbgateway.interfaces.http.problems import HttpError
+from cbgateway.interfaces.http.reading import ok
+from cbgateway.interfaces.http.requests import BackendNow, reader
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+router = APIRouter(tags=["operation"], responses=ERRORS)
+
+
+@router.get("/healthz", response_model=documents.Health, summary="Tell whether the process runs")
+async def healthz() -> Response:
+    """Answer as long as the process does."""
+    return ok({"status": "ok"})
+
+
+@router.get("/readyz", response_model=documents.Health, summary="Tell whether work is taken in")
+async def readyz(backend: BackendNow) -> Response:
+    """Answer 200 only while what is asked for is taken in and carried out."""
+    if not backend.is_ready():
+        msg = "the gateway is starting, stopping or has failed"
+        raise HttpError("not-ready", msg, {"retry-after": "1"})
+    return ok({"status": "ok"})
+
+
+@router.get(
+    "/.well-known/cbgateway-keys.json",
+    response_model=documents.JwkSet,
+    summary="Give the regions' public sealing keys",
+)
+async def keys(backend: BackendNow) -> Response:
+    """Give the keys that seals are checked with, as a JWK Set."""
+    return ok(await asyncio.to_thread(backend.published_keys))
+
+
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    dependencies=[Depends(reader)],
+    summary="Give figures for Prometheus",
+)
+async def metrics(backend: BackendNow) -> Response:
+    """Give what `cbgateway status` knows, and what this server counts."""
+    facts = await asyncio.to_thread(backend.facts)
+    text = "".join(_lines(backend, facts))
+    return Response(text, media_type=PROMETHEUS)
+
+
+def _lines(backend: Backend, facts: Mapping[str, Any]) -> Iterator[str]:
+    info = {"mode": facts["mode"], "version": __version__, "gateway": facts["gateway"]}
+    yield from _metric("info", "gauge", "What this gateway is.", [(info, 1)])
+    yield from _metric("ready", "gauge", "1 while ready.", [({}, int(backend.is_ready()))])
+    states = [({"state": state}, count) for state, count in facts["bulletins"].items()]
+    yield from _metric("bulletins", "gauge", "Bulletins by state.", states)
+    open_ = [
+        ({"carrier": carrier, "state": state}, count)
+        for carrier, counts in facts["open_deliveries"].items()
+        for state, count in counts.items()
+    ]
+    yield from _metric("open_deliveries", "gauge", "Orders that have not ended.", open_)
+    audit = facts["audit"]
+    yield from _metric("audit_entries", "counter", "History.", [({}, audit["entries"])])
+    witnessed = audit["witnessed"] or 0
+    yield from _metric("audit_witnessed", "counter", "Of these, witnessed.", [({}, witnessed)])
+    ballast = int(facts["has_ballast"])
+    yield from _metric("ballast_held", "gauge", "Room for what is urgent.", [({}, ballast)])
+    yield from _own(backend.counters)
+
+
+def _own(counters: Counters) -> Iterator[str]:
+    requests = [
+        ({"method": method, "status": str(status)}, count)
+        for (method, status), count in sorted(counters.requests.items())
+    ]
+    yield from _metric("http_requests_total", "counter", "Requests answered.", requests)
+    spent_s = round(counters.seconds, 6)
+    yield from _metric("http_seconds_total", "counter", "Spent answering.", [({}, spent_s)])
+    watchers = counters.watchers
+    yield from _metric("http_watchers", "gauge", "Who watches events.", [({}, watchers)])
+
+
+def _metric(
+    name: str, kind: str, about: str, values: Sequence[tuple[Mapping[str, str], float]]
+) -> Iterator[str]:
+    yield f"# HELP cbgateway_{name} {about}\n# TYPE cbgateway_{name} {kind}\n"
+    for labels, value in values:
+        listed = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
+        yield f"cbgateway_{name}{{{listed}}} {value}\n" if listed else f"cbgateway_{name} {value}\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,1 @@
+"""The MQTT interface: commands in with receipts, events and retained state out."""

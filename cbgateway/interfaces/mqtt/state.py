@@ -1,0 +1,197 @@
+"""What is told without being asked: events as CloudEvents, and the present as retained state.
+
+Events follow the transparency log, one for each leaf. State is worked out anew for the incidents
+that the leaves since the last look are about, and published where it has changed.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from cbgateway.domain.bulletin import BulletinKind, BulletinState
+from cbgateway.domain.delivery import BulletinRecord
+from cbgateway.domain.incident import Incident
+from cbgateway.domain.ports import Transaction
+from cbgateway.interfaces.mqtt.topics import Topics
+from cbgateway.service.deployment import Deployment
+from cbgateway.service.proposals import CLOSED, proposed_state
+
+BATCH_MAX = 256  # leaves read at once; the rest follows in the next look
+PUBLIC = {BulletinState.APPROVED, BulletinState.LIVE}
+CONTENT_TYPE = "application/cloudevents+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message that this gateway publishes.
+
+    Attributes:
+        payload: empty takes a retained message away.
+    """
+
+    topic: str
+    payload: bytes
+    retain: bool
+    content_type: str = "application/json"
+
+
+@dataclass(slots=True)
+class Board:
+    """What was told, so that only changes are told again.
+
+    Attributes:
+        source: URI of this gateway, in every event.
+        after: index of the last leaf that was told.
+    """
+
+    topics: Topics
+    deployment: Deployment
+    source: str
+    after: int = -1
+    _told: dict[str, bytes] = field(default_factory=dict)
+    _public: dict[str, dict[str, tuple[datetime, bytes]]] = field(default_factory=dict)
+
+    def begin(self, tx: Transaction) -> list[Told]:
+        """Tell the whole present after connecting; events go on with those that follow."""
+        self._told.clear()
+        if self.after < 0:
+            self.after = tx.audit_size() - 1
+        told: list[Told | None] = []
+        for incident in tx.incidents():
+            told += self._incident(tx, incident.incident_id)
+        told += self._carriers(tx)
+        for code in self.deployment.regions:
+            topic = self.topics.state("region", code)
+            told.append(None if topic in self._told else self._state(topic, b""))
+        # the last word on each topic alone: nobody sees a region change while it does not
+        return list({one.topic: one for one in told if one is not None}.values())
+
+    def look(self, tx: Transaction) -> list[Told]:
+        """Tell what has happened since the last look, and what is different now."""
+        start = self.after + 1
+        leaves = [
+            (index, json.loads(entry))
+            for index, entry in enumerate(tx.audit_entries(start, start + BATCH_MAX), start)
+        ]
+        if not leaves:
+            return []
+        self.after = leaves[-1][0]
+        told: list[Told | None] = [self._event(index, leaf) for index, leaf in leaves]
+        subjects = dict.fromkeys(leaf["subject"].partition("/")[0] for _, leaf in leaves)
+        for subject in subjects:
+            told += self._incident(tx, subject)
+        told += self._carriers(tx)
+        return [one for one in told if one is not None]
+
+    def _event(self, index: int, leaf: dict[str, Any]) -> Told:
+        at = datetime.fromtimestamp(leaf["at_ms"] / 1000, UTC)
+        event = {
+            "specversion": "1.0",
+            "id": str(index),
+            "source": self.source,
+            "type": f"cbgateway.{leaf['what']}",
+            "subject": leaf["subject"],
+            "time": at.isoformat(timespec="milliseconds"),
+            "datacontenttype": "application/json",
+            "sequence": f"{index:015d}",
+            "data": {"actor": leaf["actor"], **leaf["detail"]},
+        }
+        topic = self.topics.event(leaf["subject"])
+        return Told(topic, _octets(event), retain=False, content_type=CONTENT_TYPE)
+
+    def _incident(self, tx: Transaction, incident_id: str) -> Iterator[Told | None]:
+        incident = tx.incident(incident_id)
+        if incident is None:
+            return
+        records = tx.bulletins(incident_id)
+        yield self._state(
+            self.topics.state("incident", incident_id), _incident_state(tx, incident, records)
+        )
+        public = max(
+            (one for one in records if one.state in PUBLIC),
+            key=lambda one: one.bulletin.number,
+            default=None,
+        )
+        yield from self._regions(incident_id, public)
+
+    def _regions(self, incident_id: str, record: BulletinRecord | None) -> Iterator[Told | None]:
+        """Give what each region that is, or was, told of an incident reads now."""
+        before = {code for code, one in self._public.items() if incident_id in one}
+        now: set[str] = set()
+        if record is not None and record.bulletin.kind is not BulletinKind.WITHDRAWAL:
+            now = set(record.bulletin.regions)
+            for code in now:
+                entry = record.bulletin.sent, _public_bulletin(record)
+                self._public.setdefault(code, {})[incident_id] = entry
+        for code in before - now:
+            del self._public[code][incident_id]
+        for code in sorted(before | now):
+            newest = max(self._public[code].values(), default=None)
+            yield self._state(
+                self.topics.state("region", code), b"" if newest is None else newest[1]
+            )
+
+    def _carriers(self, tx: Transaction) -> Iterator[Told | None]:
+        counts: dict[str, dict[str, int]] = {code: {} for code in self.deployment.carriers}
+        for (peer, state), count in tx.count_open().items():
+            counts.setdefault(peer, {})[state.value] = count
+        for code, states in counts.items():
+            document = {"carrier": code, "open": states}
+            yield self._state(self.topics.state("carrier", code), _octets(document))
+
+    def _state(self, topic: str, payload: bytes) -> Told | None:
+        """Give a retained message, if it says something else than before."""
+        if self._told.get(topic) == payload:
+            return None
+        self._told[topic] = payload
+        return Told(topic, payload, retain=True)
+
+
+def gateway_state(*, is_online: bool, mode: str, gateway: str) -> bytes:
+    """Give what `state/gateway` says; the broker says that it is not online when we cannot."""
+    return _octets({"gateway": gateway, "mode": mode, "is_online": is_online})
+
+
+def _incident_state(
+    tx: Transaction, incident: Incident, records: tuple[BulletinRecord, ...]
+) -> bytes:
+    """Give how far an outage has got; nothing once it is over, so that the broker forgets it."""
+    if incident.state in CLOSED:
+        return b""
+    proposed = proposed_state(tx, incident)
+    return _octets(
+        {
+            "incident": incident.incident_id,
+            "carrier": incident.carrier,
+            "services": [service.value for service in incident.services],
+            "started_at": incident.started_at.isoformat(),
+            "state": incident.state.value,
+            "proposed_state": None if proposed is None else proposed.value,
+            "bulletins": {one.bulletin.bulletin_id: one.state.value for one in records},
+        }
+    )
+
+
+def _public_bulletin(record: BulletinRecord) -> bytes:
+    bulletin = record.bulletin
+    next_update = bulletin.next_update_at
+    return _octets(
+        {
+            "bulletin": bulletin.bulletin_id,
+            "kind": bulletin.kind.value,
+            "message_type": bulletin.kind.message_type.value,
+            "class": bulletin.alert_class,
+            "mode": bulletin.mode.value,
+            "regions": list(bulletin.regions),
+            "texts": dict(bulletin.texts),
+            "sent": bulletin.sent.isoformat(),
+            "expires": bulletin.expires.isoformat(),
+            "next_update": None if next_update is None else next_update.isoformat(),
+        }
+    )
+
+
+def _octets(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, sort_keys=True).encode()

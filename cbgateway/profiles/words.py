@@ -1,0 +1,215 @@
+"""The words of one language: for pages, briefings and reports, and the lint of texts."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from cbgateway.domain.bulletin import BulletinKind, Confidence, EmergencyCalls
+from cbgateway.domain.incident import IncidentState, Service
+from cbgateway.profiles.models import Language, Model
+
+Text = Annotated[str, Field(min_length=1)]
+EXCLAMATIONS_MAX = 1
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        msg = f"no pattern: {error}"
+        raise ValueError(msg) from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+
+
+class Topic(StrEnum):
+    """What the lint of words looks at."""
+
+    JARGON = "jargon"
+    BLAME = "blame"
+    CAUSE = "cause"
+    SHOUTING = "shouting"
+
+
+class Instead(Model):
+    """A word that people do not know, with one that they do."""
+
+    pattern: Pattern
+    instead: Text
+
+
+class Claim(Model):
+    """Words that name a cause; they need that cause confirmed."""
+
+    pattern: Pattern
+    cause: Text
+
+
+class LintWords(Model):
+    """What a text should not say."""
+
+    jargon: tuple[Instead, ...]
+    blame: tuple[Pattern, ...]
+    claims: tuple[Claim, ...]
+
+
+class BriefingWords(Model):
+    """What call-centre staff read beside the facts."""
+
+    title: Text
+    superseded: Text
+    first_words: Annotated[tuple[Text, ...], Field(min_length=1)]
+    do_not_say: Annotated[tuple[Text, ...], Field(min_length=1)]
+    compensation: Text
+    kind_words: Text
+    not_to_say: Text
+    compensation_heading: Text
+
+
+class PageWords(Model):
+    """Labels of the public pages."""
+
+    title: Text
+    other_language: Text
+    skip: Text
+    now: Text
+    none: Text
+    ongoing: Text
+    recently_restored: Text
+    as_of: Text
+    what: Text
+    where: Text
+    since: Text
+    state: Text
+    cause: Text
+    emergency_calls: Text
+    eta: Text
+    eta_unknown: Text
+    eta_overdue: Text
+    next_update: Text
+    next_overdue: Text
+    no_next: Text
+    workaround: Text
+    official_text: Text
+    as_sent: Text
+    eta_text_hidden: Text
+    code: Text
+    timeline: Text
+    regions: Text
+    region_none: Text
+    past: Text
+    past_none: Text
+    drills: Text
+    drills_none: Text
+    drills_about: Text
+    verify: Text
+    verify_genuine: Text
+    verify_current: Text
+    verify_not_current: Text
+    verify_unknown: Text
+    verify_about: Text
+    home: Text
+    feed: Text
+    more: Text
+    older_in_feed: Text
+    withdrawn: Text
+    banner_test: Text
+    banner_exercise: Text
+    minutes: Text
+
+
+class ReportWords(Model):
+    """Labels of the report after an incident."""
+
+    title: Text
+    figures: Text
+    figure: Text
+    value: Text
+    source: Text
+    not_known: Text
+    detected: Text
+    ended: Text
+    to_submission: Text
+    to_approval: Text
+    to_acceptance: Text
+    to_display: Text
+    deadlines: Text
+    first_notice: Text
+    wanted: Text
+    took: Text
+    kept: Text
+    missed: Text
+    open: Text
+    compensation_due: Text
+    reach: Text
+    carrier: Text
+    level: Text
+    population: Text
+    uncovered: Text
+    deliveries: Text
+    corrections: Text
+    bulletins: Text
+    timeline: Text
+    lessons: Text
+    levels: dict[str, Text]
+
+
+class LanguageWords(Model):
+    """Everything that is said in one language."""
+
+    schema_version: Annotated[int, Field(alias="schema", ge=1, le=1)]
+    code: Language
+    name: Text
+    services: dict[Service, Text]
+    states: dict[IncidentState, Text]
+    kinds: dict[BulletinKind, Text]
+    causes: Annotated[dict[str, Text], Field(min_length=1)]
+    confidences: dict[Confidence, Text]
+    emergency_calls: dict[EmergencyCalls, Text]
+    workarounds: dict[str, Text]
+    page: PageWords
+    briefing: BriefingWords
+    report: ReportWords
+    lint: LintWords
+
+    def cause(self, name: str, confidence: Confidence) -> str:
+        """Say what caused an outage and how sure that is."""
+        return f"{self.causes.get(name, name)} ({self.confidences[confidence]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Words that should be others.
+
+    Attributes:
+        words: as they stand in the text.
+        advice: what to do about it.
+        cause: of a claim, the cause that has to be confirmed; else empty.
+    """
+
+    topic: Topic
+    words: str
+    advice: str
+    cause: str = ""
+
+
+def lint_words(words: LanguageWords, text: str) -> Iterator[Finding]:
+    """Find jargon, blame, claimed causes and shouting in a text."""
+    for jargon in words.lint.jargon:
+        for match in re.finditer(jargon.pattern, text, re.IGNORECASE):
+            yield Finding(Topic.JARGON, match[0], f"say {jargon.instead!r}")
+    for pattern in words.lint.blame:
+        for match in re.finditer(pattern, text, re.IGNORECASE):
+            yield Finding(Topic.BLAME, match[0], "say what happened, not whose fault it is")
+    for claim in words.lint.claims:
+        for match in re.finditer(claim.pattern, text, re.IGNORECASE):
+            advice = f"needs the cause {claim.cause!r} confirmed"
+            yield Finding(Topic.CAUSE, match[0], advice, claim.cause)
+    if text.count("!") + text.count("！") > EXCLAMATIONS_MAX:  # noqa: RUF001 - full width
+        yield Finding(Topic.SHOUTING, "!", "a calm sentence is believed sooner")

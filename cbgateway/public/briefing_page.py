@@ -1,0 +1,61 @@
+"""The call-centre briefing as a page that prints on one sheet."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from cbgateway.profiles.words import LanguageWords
+from cbgateway.public.common import Site, page
+from cbgateway.public.markup import Child, tag
+from cbgateway.public.pages import facts_list
+
+
+def briefing_page(site: Site, words: LanguageWords, briefing: Mapping[str, Any]) -> bytes:
+    """Show a briefing, as `service.briefing.briefing` has made it."""
+    labels, own = words.page, words.briefing
+    now = site.publication.at
+
+    def time(value: str | None) -> Child:
+        return None if value is None else site.time(datetime.fromisoformat(value), beside=now)
+
+    cause = briefing["cause"]
+    if cause and briefing["cause_confidence"]:
+        cause = f"{cause} ({briefing['cause_confidence']})"
+    next_update = (
+        tag("span", labels.next_overdue, class_="late")
+        if briefing["is_next_update_overdue"]
+        else time(briefing["next_update_at"]) or labels.no_next
+    )
+    rows: list[tuple[str, Child]] = [
+        (labels.what, f"{briefing['carrier']}: {', '.join(briefing['what'])}"),
+        (labels.where, ", ".join(briefing["where"])),
+        (labels.since, time(briefing["since"])),
+        (labels.state, briefing["kind"]),
+        (labels.cause, cause or words.causes["checking"]),
+        (labels.eta, time(briefing["eta"]) or briefing["eta_words"]),
+        (labels.next_update, next_update),
+        (labels.emergency_calls, briefing["emergency_calls"]),
+        (labels.workaround, _list(briefing["workarounds"])),
+        (own.compensation_heading, briefing["compensation"]),
+        (labels.code, briefing["code"]),
+    ]
+    body: list[Child] = [
+        tag("p", own.superseded, class_="late", role="alert")
+        if briefing["is_superseded"]
+        else None,
+        tag("p", f"{briefing['bulletin']} · ", time(briefing["published_at"])),
+        facts_list([(name, value) for name, value in rows if value]),
+        tag("h2", own.kind_words),
+        _list(briefing["kind_words"]),
+        tag("h2", own.not_to_say),
+        _list(briefing["do_not_say"]),
+        tag("h2", labels.official_text),
+        tag("blockquote", briefing["official_text"], lang=words.code)
+        if briefing["eta_words"] != labels.eta_overdue
+        else tag("p", labels.eta_text_hidden, class_="late"),
+    ]
+    return page(site, words, body, title=own.title, path="", depth=0, is_public=False)
+
+
+def _list(items: list[str]) -> Child:
+    return tag("ul", [tag("li", item) for item in items]) if items else None

@@ -1,0 +1,191 @@
+"""The report after an incident, for people: as a page and as Markdown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from cbgateway.profiles.words import LanguageWords, ReportWords
+from cbgateway.public.common import STYLE
+from cbgateway.public.markup import Child, Markup, join, tag
+
+Rows = list[tuple[str, ...]]
+Section = tuple[str, tuple[str, ...], Rows]
+"""Heading, names of the columns, rows."""
+
+TABLE_STYLE = "table{border-collapse:collapse;margin:.5rem 0}th,td{border:1px solid #94a3b8;"
+TABLE_STYLE += "padding:.2rem .5rem;text-align:left;vertical-align:top}body{max-width:60rem}"
+MARKDOWN_SPECIAL = "\\`*_{}[]()#+-.!|<>~&"
+
+
+def sections(words: LanguageWords, report: Mapping[str, Any]) -> list[Section]:
+    """Give the tables of a report, in order."""
+    labels = words.report
+    return [
+        (labels.figures, (labels.figure, labels.value, labels.source), _figures(labels, report)),
+        (
+            labels.deadlines,
+            (labels.figure, labels.wanted, labels.took, ""),
+            _promises(labels, report["deadlines"]),
+        ),
+        (
+            labels.reach,
+            (
+                words.page.where,
+                labels.carrier,
+                labels.level,
+                labels.to_acceptance.split(" (")[0].split("(")[0],
+                labels.to_display.split(" (")[0].split("(")[0],
+                labels.population,
+                labels.uncovered,
+                labels.source,
+            ),
+            [_reach_row(labels, row) for row in report["reach"]],
+        ),
+        (
+            labels.deliveries,
+            (labels.carrier, words.page.state, "p50 (s)", "p95 (s)"),
+            [
+                (
+                    row["carrier"],
+                    ", ".join(f"{state} {count}" for state, count in row["states"].items()),
+                    _shown(labels, row["approval_to_acceptance_p50_s"]["value"]),
+                    _shown(labels, row["approval_to_acceptance_p95_s"]["value"]),
+                )
+                for row in report["deliveries"]
+            ],
+        ),
+        (
+            labels.corrections,
+            ("", "", "s"),
+            [(row["of"], row["bulletin"], str(row["after_s"])) for row in report["corrections"]],
+        ),
+        (
+            labels.bulletins,
+            ("", words.page.as_sent, words.page.code, words.page.official_text),
+            [
+                (one["bulletin"], one["approved_at"], one["code"], text)
+                for one in report["bulletins"]
+                for text in one["texts"].values()
+            ],
+        ),
+        (
+            labels.timeline,
+            ("", "", "", "", ""),
+            [
+                (line["at"], line["subject"], line["what"], line["actor"], _detail(line["detail"]))
+                for line in report["timeline"]
+            ],
+        ),
+    ]
+
+
+def _figures(labels: ReportWords, report: Mapping[str, Any]) -> Rows:
+    times = report["times"]
+    named = [
+        (labels.detected, report["detected"]),
+        (labels.ended, report["ended"]),
+        (labels.to_submission, times["to_submission_s"]),
+        (labels.to_approval, times["to_approval_s"]),
+        (labels.to_acceptance, times["to_first_acceptance_by_a_carrier_s"]),
+        (labels.to_display, times["to_first_display_s"]),
+        (labels.compensation_due, report["deadlines"]["compensation_notice_due"]),
+    ]
+    return [
+        (name, _shown(labels, one["value"]), _source(labels, one["source"])) for name, one in named
+    ]
+
+
+def _promises(labels: ReportWords, deadlines: Mapping[str, Any]) -> Rows:
+    first = deadlines["first_notice"]
+    said = {True: labels.kept, False: labels.missed, None: labels.open}
+    rows: Rows = [
+        (
+            f"{labels.first_notice} ({deadlines['profile']})",
+            f"{first['wanted_s']} s",
+            f"{first['took_s']} s",
+            said[first["is_kept"]],
+        )
+    ]
+    rows += [
+        (one["bulletin"], one["due"], _shown(labels, one["told"]), said[one["is_kept"]])
+        for one in deadlines["updates"]
+    ]
+    return rows
+
+
+def _reach_row(labels: ReportWords, row: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        row["region"],
+        row["carrier"],
+        " → ".join(labels.levels.get(level, level) for level in row["levels"]),
+        _shown(labels, row["first_accepted_at"]["value"]),
+        _shown(labels, row["first_display_at"]["value"]),
+        _shown(labels, row["population"]["value"]),
+        _shown(labels, row["population_uncovered_by_all_carriers"]["value"]),
+        _source(labels, row["population"]["source"]),
+    )
+
+
+def _shown(labels: ReportWords, value: object) -> str:
+    return labels.not_known if value is None else str(value)
+
+
+def _source(labels: ReportWords, source: str) -> str:
+    return labels.not_known if source == "not known" else source
+
+
+def _detail(detail: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(detail.items()))
+
+
+def heading(words: LanguageWords, report: Mapping[str, Any]) -> str:
+    """Give the report's title."""
+    return f"{words.report.title}: {report['incident']['id']} ({report['mode']})"
+
+
+def to_html(words: LanguageWords, report: Mapping[str, Any]) -> bytes:
+    """Make the page."""
+    body: list[Child] = [tag("h1", heading(words, report))]
+    for name, columns, rows in sections(words, report):
+        if rows:
+            body += [tag("h2", name), _table(columns, rows)]
+    body += [tag("h2", words.report.lessons), tag("p", "…")]
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width,initial-scale=1"),
+        tag("title", heading(words, report)),
+        Markup(f"<style>{STYLE}{TABLE_STYLE}</style>"),
+    )
+    whole = tag("html", head, tag("body", tag("main", body)), lang=words.code)
+    return join([Markup("<!doctype html>"), whole]).encode() + b"\n"
+
+
+def _table(columns: Sequence[str], rows: Rows) -> Markup:
+    head = tag("tr", [tag("th", name, scope="col") for name in columns]) if any(columns) else None
+    return tag("table", head, [tag("tr", [tag("td", cell) for cell in row]) for row in rows])
+
+
+def to_markdown(words: LanguageWords, report: Mapping[str, Any]) -> str:
+    """Make the same as Markdown, in which nothing of the report is taken for markup."""
+    lines = [f"# {_plain(heading(words, report))}", ""]
+    for name, columns, rows in sections(words, report):
+        if rows:
+            lines += [f"## {_plain(name)}", "", *_markdown_table(columns, rows), ""]
+    lines += [f"## {_plain(words.report.lessons)}", "", "…"]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(map(_plain, columns)) + " |",
+        "|" + "---|" * len(columns),
+        *("| " + " | ".join(map(_plain, row)) + " |" for row in rows),
+    ]
+
+
+def _plain(text: str) -> str:
+    """Write a text so that Markdown takes nothing in it for its own."""
+    return "".join(
+        f"\\{character}" if character in MARKDOWN_SPECIAL else character
+        for character in text.replace("\n", " ")
+    )

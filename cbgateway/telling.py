@@ -1,0 +1,310 @@
+"""What a gateway tells beside its bulletins: pages, briefings, promises, reports."""
+
+import asyncio
+import base64
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from loguru import logger
+
+from cbgateway.domain.bulletin import Bulletin, BulletinKind, Confidence, Facts
+from cbgateway.domain.delivery import Event
+from cbgateway.domain.errors import GatewayError, InputError, StoreFailedError, UnknownNameError
+from cbgateway.domain.incident import Incident, IncidentState
+from cbgateway.domain.ports import Clock, Transaction
+from cbgateway.public.briefing_page import briefing_page
+from cbgateway.public.common import Site
+from cbgateway.public.export import Exported, export
+from cbgateway.public.site import files, make_site
+from cbgateway.service import promises as kept
+from cbgateway.service.briefing import briefing, note_reading, readers_of
+from cbgateway.service.deployment import Deployment
+from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.postmortem import OBSERVED, report
+from cbgateway.service.publication import HOLDS, Publication, publication
+from cbgateway.service.wording import STANDS_IN, check_wording, with_code
+from cbgateway.settings import Settings
+from cbgateway.signing import tlog
+from cbgateway.storage.rows import event_of
+from cbgateway.storage.sqlite import SqliteStore
+
+SWEEP_INTERVAL_S = 1.0
+"""How soon a missed promise is noticed; people are told to count on five seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """Pages, briefings and promises of one gateway."""
+
+    settings: Settings
+    deployment: Deployment
+    store: SqliteStore
+    clock: Clock
+
+    def publication(self, tx: Transaction) -> Publication:
+        """Give what the public may see now."""
+        gateway_id = self.store.meta["gateway_id"]
+        return publication(tx, gateway_id, mode=self.settings.mode, now=self.clock.now())
+
+    def site(self) -> Site:
+        """Give what the public site is made of, as of now."""
+        with self.store.read() as tx:
+            return self.site_in(tx)
+
+    def site_in(self, tx: Transaction) -> Site:
+        """Give the same inside a transaction that is open already."""
+        return make_site(self.deployment, self.publication(tx), url=self.settings.site_url)
+
+    def export_site(self, folder: Path, *, url: str | None = None) -> Exported:
+        """Bring a folder with the public site up to date.
+
+        Raises:
+            InputError: the folder is somebody else's, or cannot be written.
+        """
+        site = self.site()
+        if url is not None:
+            site = make_site(site.deployment, site.publication, url=url)
+        return export(folder, files(site))
+
+    def verify_code(self, text: str) -> dict[str, Any]:
+        """Give what was said under a verification code, ready for JSON.
+
+        Raises:
+            UnknownCodeError: it is not ours.
+        """
+        with self.store.read() as tx:
+            outage, notice = self.publication(tx).notice_with_code(text)
+        bulletin = notice.bulletin
+        return {
+            "code": bulletin.code,
+            "is_ours": True,
+            "holds": notice.state in HOLDS and notice == outage.newest,
+            "bulletin": bulletin.bulletin_id,
+            "kind": bulletin.kind.value,
+            "state": notice.state.value,
+            "mode": bulletin.mode.value,
+            "said_at": notice.said_at.isoformat(),
+            "regions": list(bulletin.regions),
+            "texts": dict(bulletin.texts),
+        }
+
+    def briefing(
+        self, incident_id: str, *, language: str, number: int | None = None
+    ) -> dict[str, Any]:
+        """Give a call-centre briefing; see `service.briefing.briefing`."""
+        with self.store.read() as tx:
+            seen = self.publication(tx)
+            outage = seen.outage(incident_id)
+            readers: Sequence[str] = ()
+            if outage is not None:
+                chosen = outage.newest.bulletin.number if number is None else number
+                readers = readers_of(tx, f"{incident_id}/{chosen}")
+            return briefing(
+                self.deployment,
+                seen,
+                incident_id,
+                language=language,
+                number=number,
+                readers=readers,
+            )
+
+    def briefing_page(self, incident_id: str, *, language: str, number: int | None = None) -> bytes:
+        """Give a call-centre briefing as a page."""
+        document = self.briefing(incident_id, language=language, number=number)
+        return briefing_page(self.site(), self.deployment.words[language], document)
+
+    def note_reading(self, bulletin_id: str, *, reader: str) -> bool:
+        """Write down that somebody has read a briefing; False when that stood there already."""
+        with self.store.transaction() as tx:
+            return note_reading(tx, bulletin_id, reader=reader, now=self.clock.now())
+
+    def report(self, incident_id: str, *, entries: Iterable[bytes] | None = None) -> dict[str, Any]:
+        """Give the report after an incident, of the audit log alone.
+
+        Args:
+            incident_id: which one.
+            entries: leaves of an exported log; None for this gateway's own.
+
+        Raises:
+            UnknownNameError: nothing of it was said.
+            InputError: the leaves are none of an audit log.
+        """
+        if entries is not None:
+            return report(read_events(entries), incident_id)
+        with self.store.read() as tx:
+            return report(tx.events(), incident_id)
+
+    def lint(
+        self,
+        text: str,
+        *,
+        language: str,
+        carrier: str,
+        kind: BulletinKind,
+        cause: str,
+        confidence: Confidence,
+    ) -> tuple[str, ...]:
+        """Look at a text as intake would; gives warnings.
+
+        Raises:
+            ContactError: a number or link is not verified, or needs the network that failed.
+            CauseError: a cause is claimed that is not confirmed.
+            UnknownNameError: no such language or carrier.
+        """
+        if language not in self.deployment.country.languages:
+            known = tuple(self.deployment.country.languages)
+            raise UnknownNameError("language", language, known=known)
+        if carrier and carrier not in self.deployment.carriers:
+            raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
+        now = self.clock.now()
+        bulletin = Bulletin(
+            bulletin_id="text/1",
+            incident_id="text",
+            number=1,
+            kind=kind,
+            sender="",
+            identifier="",
+            alert_class=self.deployment.country.default_class,
+            regions=(),
+            texts={language: with_code(text, STANDS_IN)},
+            sent=now,
+            expires=now,
+            next_update_at=None,
+            references=(),
+            mode=self.settings.mode,
+            facts=Facts(cause=cause, confidence=confidence),
+        )
+        incident = Incident("text", carrier, (), now, IncidentState.INVESTIGATING)
+        return check_wording(self.deployment, bulletin, incident, read_back=())
+
+    def note_display(
+        self, bulletin_id: str, *, carrier: str, region: str, at: datetime, source: str
+    ) -> None:
+        """Write down that a phone was seen to show a bulletin: by a probe, or by somebody.
+
+        Raises:
+            UnknownNameError: no such bulletin, carrier or region.
+            InputError: nothing says who saw it.
+        """
+        self.deployment.check_region(region)
+        if carrier not in self.deployment.carriers:
+            raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
+        if not source.strip():
+            msg = "source: say who or what saw it"
+            raise InputError(msg)
+        detail = {"carrier": carrier, "region": region, "at": at.isoformat(), "source": source}
+        with self.store.transaction() as tx:
+            if tx.bulletin(bulletin_id) is None:
+                raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
+            tx.record(Event(self.clock.now(), bulletin_id, OBSERVED, GATEWAY, detail))
+
+    def promises(self) -> list[dict[str, Any]]:
+        """List what is promised, the earliest first, ready for JSON."""
+        now = self.clock.now()
+        with self.store.read() as tx:
+            return [
+                {
+                    "incident": one.incident_id,
+                    "bulletin": one.bulletin_id or None,
+                    "due": one.due.isoformat(),
+                    "seconds_left": round((one.due - now).total_seconds()),
+                    "is_missed": one.is_missed(now),
+                }
+                for one in kept.promises(tx, self.deployment)
+            ]
+
+    def accept_document(self, bulletin_id: str, *, sender: str) -> bytes:
+        """Give the document that submits a draft which the gateway has made."""
+        with self.store.read() as tx:
+            document = kept.accept_document(
+                tx, self.deployment, bulletin_id, sender=sender, now=self.clock.now()
+            )
+        return json.dumps(document, ensure_ascii=False).encode()
+
+    def sweep(self) -> tuple[kept.Promise, ...]:
+        """Note what was missed, if anything was; reads only while nothing is."""
+        now = self.clock.now()
+        with self.store.read() as tx:
+            if not kept.unnoted(tx, self.deployment, now=now):
+                return ()
+        with self.store.transaction() as tx:
+            return kept.sweep(tx, self.deployment, now=now)
+
+    async def run(self) -> None:
+        """Look after promises and the public pages until cancelled, or until the disk fails."""
+        problem = ""
+        shown: object = None
+        while True:
+            try:
+                shown = await asyncio.to_thread(self._round, shown)
+                problem = ""
+            except StoreFailedError as error:
+                logger.error("promises are looked after no more: {}", error)
+                return  # after a failed commit nothing is tried again
+            except GatewayError as error:
+                if str(error) != problem:
+                    problem = str(error)
+                    logger.error("pages or promises cannot be kept: {}", problem)
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+
+    def _round(self, shown: object) -> object:
+        """Look once; gives what the site shows, which is made anew when that is another.
+
+        Pages change with the history, and with times that pass: to the minute is soon enough.
+        """
+        for one in self.sweep():
+            logger.bind(incident=one.incident_id, due=one.due.isoformat()).warning(
+                "a promised update is late"
+            )
+        if self.settings.site is None:
+            return None
+        with self.store.read() as tx:
+            wanted = tx.audit_size(), self.clock.now().replace(second=0, microsecond=0)
+        if wanted != shown:
+            self.export_site(self.settings.site)
+        return wanted
+
+
+def read_events(entries: Iterable[bytes]) -> Iterator[Event]:
+    """Read the leaves of an audit log.
+
+    Raises:
+        InputError: one is no event.
+    """
+    for index, entry in enumerate(entries):
+        try:
+            yield event_of(entry)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            msg = f"entry {index} is no event of an audit log"
+            raise InputError(msg) from error
+
+
+def read_export(folder: Path) -> Iterator[bytes]:
+    """Give the leaves of a log that `cbgateway audit export` has written, in order.
+
+    Raises:
+        InputError: the folder holds none, or something else than its checkpoint says.
+        AuditError: a bundle is cut.
+    """
+    try:
+        lines = (folder / "checkpoint").read_text("utf-8").split("\n")
+        size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
+        entries: list[bytes] = []
+        while len(entries) < size:
+            index, width = len(entries) // tlog.TILE_HASHES, size - len(entries)
+            path = tlog.tile_path("entries", index, min(width, tlog.TILE_HASHES))
+            found = tlog.unbundle((folder / path).read_bytes())
+            if not found:
+                break
+            entries += found
+    except (OSError, ValueError, IndexError) as error:
+        msg = f"{folder} holds no exported audit log: {error}"
+        raise InputError(msg) from error
+    if len(entries) != size or tlog.root_of(entries) != root:
+        msg = f"{folder}: its entries are not those that its checkpoint is over"
+        raise InputError(msg)
+    yield from entries
