@@ -313,18 +313,15 @@ UPDATE delivery SET peer_reference = ''
 WHERE is_on_air = 1 AND peer_id = :peer_id AND peer_reference = :name AND peer_reference <> '';
 
 -- name: deliveries
-<<<<<<< HEAD
 SELECT delivery.*, parts, states, asked_ms, on_air_question.state AS told, areas, problem
 FROM delivery LEFT JOIN receipt_states USING (delivery_id)
   LEFT JOIN on_air_question USING (delivery_id)
-WHERE :bulletin_id IS NULL OR bulletin_id = :bulletin_id
-=======
-SELECT delivery.*, parts, states FROM delivery LEFT JOIN receipt_states USING (delivery_id)
->>>>>>> main
 ORDER BY delivery_id;
 
 -- name: deliveries_of
-SELECT delivery.*, parts, states FROM delivery LEFT JOIN receipt_states USING (delivery_id)
+SELECT delivery.*, parts, states, asked_ms, on_air_question.state AS told, areas, problem
+FROM delivery LEFT JOIN receipt_states USING (delivery_id)
+  LEFT JOIN on_air_question USING (delivery_id)
 WHERE bulletin_id = :bulletin_id ORDER BY delivery_id;
 
 -- name: in_state
