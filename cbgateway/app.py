@@ -380,7 +380,7 @@ class Gateway:
         return seals
 
     def import_recipients(self, carrier: str, source: bytes | BinaryIO) -> int:
-        """Read a carrier's recipient list from CSV; all of it or nothing.
+        """Read a carrier's recipient list, CSV or Parquet; all of it or nothing.
 
         Raises:
             UnknownNameError: the carrier is not configured.
@@ -389,7 +389,7 @@ class Gateway:
         if carrier not in self.deployment.carriers:
             raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
         lines = read_recipients(
-            io.BytesIO(source) if isinstance(source, bytes) else source,
+            io.BufferedReader(io.BytesIO(source)) if isinstance(source, bytes) else source,
             regions=self.deployment.regions,
             languages=self.deployment.country.languages,
         )
