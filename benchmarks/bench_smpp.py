@@ -32,6 +32,7 @@ from cbgateway.carriers.smpp.orders import submit_template
 from cbgateway.codec import smpp
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.delivery import Recipient
+from cbgateway.domain.incoming import MessageState
 from cbgateway.domain.orders import Area, Handle, Submit
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.people import Permission
@@ -56,6 +57,7 @@ RESENT_CLASS = "emergency"
 """Its short messages in doubt go out again at once."""
 TABLE = (
     ("durable", "durable bulk, through the whole gateway", "150,000/s"),
+    ("receipted", "the same with receipts correlated and stored", "60,000/s"),
     ("link", "the link alone, no store", ""),
     ("raw", "raw limit: one process writes prepared octets", ""),
     ("share", "the link's share of the raw limit", "50 %"),
@@ -312,6 +314,29 @@ def durable(
     return found
 
 
+def receipted(folder: Path, count: int) -> float:
+    """Give messages a second from the first to the last receipt's answer, all of them stored."""
+    home = Path(tempfile.mkdtemp(dir=folder)) / "home"
+    with sink("--receipts", count) as centre:
+        subprocess.run(role("prepare", home, centre.port, count), check=True)
+        with serving(home) as process, Gateway.open(home) as gateway:
+            subprocess.run(role("issue", home, "safety"), check=True)
+            centre.line("all_answered")
+            with gateway.store.read() as tx:
+                rows = tx.deliveries("bench-1/1")
+            end(process)
+        found = centre.line("submits")
+    stored = sum(
+        row.receipts.states.count(MessageState.DELIVERED)
+        for row in rows
+        if row.receipts is not None
+    )
+    if stored != count:
+        sys.exit(f"{stored} receipts of {count} are stored")
+    shutil.rmtree(home.parent)
+    return count / float(found["answered_at"] - found["first_at"])
+
+
 def killed(folder: Path, delay_s: float) -> dict[str, Any]:
     """Kill the gateway with half of its messages accepted, and start it again."""
     home = Path(tempfile.mkdtemp(dir=folder)) / "home"
@@ -376,6 +401,7 @@ def measure(folder: Path, count: int, rounds: int, *, memory: int) -> dict[str, 
     few = count // 4
     for _ in range(rounds):
         runs["durable"].append(durable(folder, count)["per_s"])
+        runs["receipted"].append(receipted(folder, count))
         with sink() as centre:
             runs["link"].append(asyncio.run(link_alone(centre.port, count)))
         with sink() as centre:

@@ -25,7 +25,15 @@ from loguru import logger
 from cbgateway.app import Gateway, SystemClock, init_home
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.orders import BroadcastReport, Handle, Order, Report, Submit, SubmitReport
+from cbgateway.domain.orders import (
+    BroadcastReport,
+    Handle,
+    OnAirReport,
+    Order,
+    Report,
+    Submit,
+    SubmitReport,
+)
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.people import Permission
 from cbgateway.service.dispatcher import Dispatcher
@@ -60,11 +68,15 @@ class InstantLink:
     def drain(self) -> None:
         """Have nothing to drain."""
 
+    async def ask(self, handle: Handle) -> OnAirReport:  # noqa: ARG002 - as the port has it
+        """Know nothing."""
+        return OnAirReport(None, ())
+
     async def send(self, order: Order, *, seal: str, handle: Handle, is_urgent: bool) -> Report:  # noqa: ARG002 - as the port has them
         """Say yes."""
         if isinstance(order, Submit):
             return SubmitReport(bytes([Outcome.ACCEPTED]) * len(order.recipients), {})
-        return BroadcastReport("instant")
+        return BroadcastReport(f"instant-{order.bulletin_id}-{order.area.code}")
 
 
 def make_gateway(home: Path) -> None:

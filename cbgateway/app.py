@@ -343,6 +343,17 @@ class Gateway:
             person = approval.decider(tx, self.deployment, record, document, signature, at=now)
             return Outbox(self.deployment).resend(tx, bulletin_id, actor=person.name, now=now)
 
+    def ask_on_air(self, bulletin_id: str) -> int:
+        """Have carriers asked what became of a bulletin's broadcasts; gives about how many.
+
+        Raises:
+            UnknownNameError: no such bulletin.
+        """
+        with self.store.transaction() as tx:
+            if tx.bulletin(bulletin_id) is None:
+                raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
+            return Outbox(self.deployment).ask(tx, bulletin_id, now=self.clock.now())
+
     def set_incident_state(
         self, incident_id: str, state: IncidentState, *, key: SigningKey
     ) -> None:
@@ -388,7 +399,7 @@ class Gateway:
         return seals
 
     def import_recipients(self, carrier: str, source: bytes | BinaryIO) -> int:
-        """Read a carrier's recipient list from CSV; all of it or nothing.
+        """Read a carrier's recipient list, CSV or Parquet; all of it or nothing.
 
         Raises:
             UnknownNameError: the carrier is not configured.
@@ -397,7 +408,7 @@ class Gateway:
         if carrier not in self.deployment.carriers:
             raise UnknownNameError("carrier", carrier, known=tuple(self.deployment.carriers))
         lines = read_recipients(
-            io.BytesIO(source) if isinstance(source, bytes) else source,
+            io.BufferedReader(io.BytesIO(source)) if isinstance(source, bytes) else source,
             regions=self.deployment.regions,
             languages=self.deployment.country.languages,
         )

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Mapping
 
+from cbgateway.carriers.backoff import Turnstile
 from cbgateway.carriers.cbsp.link import CbspLink
 from cbgateway.carriers.cbsp.link import Endpoint as ControllerEndpoint
 from cbgateway.carriers.cbsp.listener import Listeners
@@ -22,6 +23,7 @@ def _smpp(
     random: Callable[[], float],
     inbox: Inbox | None,
 ) -> CarrierLink:
+    turnstile = Turnstile()
     binds = [
         SmppLink(
             carrier.code,
@@ -29,6 +31,7 @@ def _smpp(
             carrier.smpp.model_copy(update={"bind": kind}),
             random=random,
             inbox=inbox,
+            turnstile=turnstile,
         )
         for kind in (carrier.smpp.bind, *carrier.smpp.more_binds)
     ]

@@ -286,6 +286,18 @@ def list_bulletins(
     console.print(table if reports else "No bulletins yet.")
 
 
+@app.command("ask", epilog=examples("cbgateway bulletin ask kt-20211025/1"))
+@reports_errors
+def ask(bulletin: BulletinId, *, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Have carriers asked where a bulletin is on air; `bulletin show` tells what they said."""
+    with Gateway.open(home) as gateway:
+        count = gateway.ask_on_air(bulletin)
+    if as_json:
+        print_json({"bulletin": bulletin, "broadcasts": count})
+    else:
+        console.print(f"{bulletin}: carriers are asked about {count} broadcasts")
+
+
 @app.command(
     "show",
     epilog=examples(
@@ -317,6 +329,9 @@ def show(bulletin: BulletinId, *, home: Home = DEFAULT_HOME, as_json: AsJson = F
         )
     if report["deliveries"]:
         console.print(table)
+    for row in report["deliveries"]:
+        if row["on_air"] is not None:
+            console.print(f"{row['carrier']} in {row['region']}: {_on_air(row['on_air'])}")
 
 
 @app.command(
@@ -365,6 +380,17 @@ def print_bulletin(report: dict[str, Any]) -> None:
         console.print(f"  reason: {printable(report['reason'])}")
     if report["carriers"]:
         console.print(f"  {_totals(report)}")
+
+
+def _on_air(told: dict[str, Any]) -> str:
+    """Write what a carrier said of a broadcast."""
+    areas = ", ".join(
+        f"{printable(one['area'])} "
+        + ("unknown" if one["reached_percent"] is None else f"{one['reached_percent']} %")
+        for one in told["areas"]
+    )
+    said = told["problem"] or f"{told['state'] or 'no state told'}; reached: {areas or 'not told'}"
+    return f"{printable(said)} (asked {told['asked_at']})"
 
 
 def _print_plan(prepared: Prepared) -> None:

@@ -31,7 +31,9 @@ app = typer.Typer(help="Recipient lists for SMS, by carrier and region.", no_arg
 )
 @reports_errors
 def import_list(
-    file: Annotated[Path, typer.Argument(help="CSV with the header number,region,language.")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV with the header number,region,language; or Parquet.")
+    ],
     *,
     carrier: Annotated[str, typer.Option(help="Whose subscribers they are.")],
     home: Home = DEFAULT_HOME,

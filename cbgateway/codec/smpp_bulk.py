@@ -9,7 +9,7 @@ left to the ordinary framer, so that both ways of reading give the same.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, takewhile
+from itertools import groupby, pairwise, takewhile
 from struct import Struct, pack, unpack
 
 from cbgateway.codec.smpp import (
@@ -26,7 +26,7 @@ from cbgateway.codec.smpp import (
 )
 from cbgateway.codec.smpp_fields import ADDRESS_OCTETS_MAX, CLAUSE
 from cbgateway.codec.smpp_pdu import SubmitSm
-from cbgateway.codec.smpp_receipt import Receipts, read_receipts
+from cbgateway.codec.smpp_receipt import ReceiptReader, Receipts
 from cbgateway.domain.errors import EncodeError
 
 BLOCK_MESSAGES = 256
@@ -158,14 +158,11 @@ class SubmitAnswers:
 
     def ids(self, begin: int, end: int) -> list[bytes]:
         """Give the message_id of each from `begin` up to `end`; empty where there is none."""
-        octets, starts = self.octets, self.starts
-        found = []
-        for start in starts[begin:end]:
-            (length,) = _COMMAND_LENGTH.unpack_from(octets, start)
-            found.append(
-                octets[start + HEADER_OCTETS : max(start + HEADER_OCTETS, start + length - 1)]
-            )
-        return found
+        octets, starts = self.octets, [*self.starts[begin : end + 1], len(self.octets)]
+        return [
+            octets[start + HEADER_OCTETS : following - 1]
+            for start, following in pairwise(starts[: end - begin + 1])
+        ]
 
     def pdu(self, index: int) -> Pdu:
         """Read one of them as the ordinary decoder does."""
@@ -184,6 +181,7 @@ class AnswerFramer:
     def __init__(self) -> None:
         """Make a framer."""
         self._framer = Framer()
+        self._receipts = ReceiptReader()
         self._buffer = bytearray()
         self._is_lost = False
 
@@ -202,7 +200,7 @@ class AnswerFramer:
             answers, at = read_answers(buffer, at)
             if answers.numbers:
                 items.append(answers)
-            receipts, at = read_receipts(buffer, at)
+            receipts, at = self._receipts.read(buffer, at)
             if receipts.numbers:
                 items.append(receipts)
                 continue

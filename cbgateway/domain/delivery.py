@@ -8,7 +8,7 @@ from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinState, Reference
-from cbgateway.domain.incoming import ReceiptStates
+from cbgateway.domain.incoming import MessageState, ReceiptStates
 from cbgateway.domain.lifecycle import DeliveryState
 
 
@@ -161,6 +161,24 @@ class NewDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class OnAirEvidence:
+    """What a peer says of a broadcast that it has accepted.
+
+    Attributes:
+        asked_at: when it was asked.
+        state: what it says of the whole; ENROUTE while it is on air. None when it says nothing.
+        areas: what it says of each area: its name there, and how many percent of it were reached,
+            None when it does not know.
+        problem: why there is no answer; empty when there is one.
+    """
+
+    asked_at: datetime
+    state: MessageState | None = None
+    areas: tuple[tuple[str, int | None], ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One order at one peer, with its state and evidence.
 
@@ -173,6 +191,7 @@ class Delivery:
         is_on_air: True once it may have left and was not stopped or replaced since.
         reason: the last refusal or failure in words.
         receipts: what receipts have told, where a report is made; None when none were asked for.
+        on_air: what the peer said of the broadcast when it was last asked, where a report is made.
     """
 
     delivery_id: int
@@ -196,6 +215,7 @@ class Delivery:
     reason: str
     updated_at: datetime
     receipts: ReceiptStates | None = None
+    on_air: OnAirEvidence | None = None
 
 
 @dataclass(frozen=True, slots=True)

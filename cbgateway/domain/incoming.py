@@ -37,6 +37,12 @@ def next_state(state: int, told: MessageState) -> int:
     return told
 
 
+NEXT_STATES = tuple(
+    bytes(next_state(state, told) for state in range(len(MessageState))) for told in MessageState
+)
+"""The same as a table: by what is told, the states that follow those there are."""
+
+
 def message_states(states: bytes, parts: int) -> bytes:
     """Join the states of a text's parts into one for each recipient.
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from cbgateway.domain.broadcast import Broadcast, Page, SerialNumber
+from cbgateway.domain.incoming import MessageState
 
 FORMAT = 1
 
@@ -116,6 +117,7 @@ class Handle:
         cells: where they may be on air, as their orders said.
         has_primary: whether a notification without a text went before one of them.
         is_recovery: this very order may have reached the peer before.
+        is_acknowledged: True when the peer has said yes to one of those.
     """
 
     name: str = ""
@@ -125,6 +127,20 @@ class Handle:
     cells: tuple[str, ...] = ()
     has_primary: bool = False
     is_recovery: bool = False
+    is_acknowledged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OnAirReport:
+    """What a peer says of a broadcast when it is asked.
+
+    Attributes:
+        state: of the whole; None when it says nothing.
+        areas: name of each as the peer knows it, and percent of it that were reached, or None.
+    """
+
+    state: MessageState | None
+    areas: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from cbgateway.domain.delivery import (
     Event,
     LiveBroadcast,
     NewDelivery,
+    OnAirEvidence,
     Publication,
     Recipient,
     Submission,
@@ -31,7 +32,7 @@ from cbgateway.domain.incoming import (
     TakenIds,
 )
 from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.orders import Handle, Order, Report, WriteReplace
+from cbgateway.domain.orders import Handle, OnAirReport, Order, Report, WriteReplace
 from cbgateway.domain.people import Key, Person
 
 T = TypeVar("T")
@@ -476,6 +477,26 @@ class Transaction(Protocol):
         """Give how the broadcast that `delivery` replaces or stops is known at its peer."""
         ...
 
+    def ask_on_air(self, delivery: Delivery, *, due: datetime) -> None:
+        """Have a peer asked what became of a broadcast, at a time or soon after."""
+        ...
+
+    def due_on_air(self, peer_id: str, *, at: datetime) -> Delivery | None:
+        """Find a broadcast that a peer is to be asked about now."""
+        ...
+
+    def put_on_air(self, delivery_id: int, evidence: OnAirEvidence) -> None:
+        """Keep what a peer has said of a broadcast; it is not asked again by itself."""
+        ...
+
+    def forget_ambiguous_name(self, delivery: Delivery, name: str, *, at: datetime) -> bool:
+        """Tell whether a peer calls another broadcast on air the same; then nobody is called so."""
+        ...
+
+    def forget_name(self, peer_id: str, name: str) -> None:
+        """Note that a peer does not know the name that it has given to a broadcast on air."""
+        ...
+
     # History
     def record(self, event: Event) -> int:
         """Add a leaf to the audit log; gives its index."""
@@ -596,6 +617,16 @@ class CarrierLink(Protocol):
             NotSentError: no association. Try again at will.
             UnansweredError: sent, no answer in time.
             RejectedError: the peer refused.
+        """
+        ...
+
+    async def ask(self, handle: Handle) -> OnAirReport:
+        """Ask the peer what became of a broadcast; it changes nothing.
+
+        Raises:
+            NotSentError: no association.
+            UnansweredError: no answer in time.
+            RejectedError: the peer refused, or does not know the broadcast.
         """
         ...
 

@@ -1,7 +1,8 @@
-"""Recipient lists: CSV in, checked line by line."""
+"""Recipient lists: CSV or Parquet in, checked line by line."""
 
 import codecs
 import csv
+import io
 import re
 from collections.abc import Container, Iterator
 from functools import partial
@@ -9,6 +10,7 @@ from typing import BinaryIO
 
 from cbgateway.domain.delivery import Recipient
 from cbgateway.domain.errors import InputError
+from cbgateway.interfaces import parquet
 
 COLUMNS = ("number", "region", "language")
 E164 = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
@@ -26,21 +28,26 @@ def read_recipients(
     Numbers that stand there twice are for the store to find, which has room for all of them.
 
     Args:
-        stream: CSV in UTF-8 with the header ``number,region,language``.
+        stream: CSV in UTF-8 with the header ``number,region,language``, or a Parquet table with
+            these columns, which is known by its first octets.
         regions: codes that may stand there.
         languages: codes that may stand there.
 
     Yields:
-        Each line's number with its recipient, as long as nothing is wrong with any.
+        Each line's or row's number with its recipient, as long as nothing is wrong with any.
 
     Raises:
         InputError: lines are wrong; names them, once all were looked at.
     """
-    rows = rows_of(stream)
-    _, header = next(rows, (1, []))
-    if tuple(header) != COLUMNS:
-        msg = f"line 1: the header is {','.join(COLUMNS)}, not {','.join(header)[:80]!r}"
-        raise InputError(msg)
+    is_parquet = isinstance(stream, io.BufferedReader) and stream.peek(4)[:4] == parquet.MAGIC
+    if is_parquet:
+        where, rows = "row", parquet.read_rows(stream, COLUMNS)
+    else:
+        where, rows = "line", rows_of(stream)
+        _, header = next(rows, (1, []))
+        if tuple(header) != COLUMNS:
+            msg = f"line 1: the header is {','.join(COLUMNS)}, not {','.join(header)[:80]!r}"
+            raise InputError(msg)
     problems: list[str] = []
     wrong = 0
     for line, row in rows:
@@ -49,12 +56,12 @@ def read_recipients(
         except ValueError as error:
             wrong += 1
             if wrong <= PROBLEMS_MAX:
-                problems.append(f"line {line}: {error}")
+                problems.append(f"{where} {line}: {error}")
             continue
         if not wrong:
             yield line, recipient
     if wrong > PROBLEMS_MAX:
-        problems.append(f"and {wrong - PROBLEMS_MAX} more lines")
+        problems.append(f"and {wrong - PROBLEMS_MAX} more {where}s")
     if problems:
         raise InputError(*problems)
 

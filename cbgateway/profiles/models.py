@@ -182,12 +182,15 @@ class BroadcastRules(Model):
         payload: ``text`` has the message centre make the pages, ``pages`` sends them ready.
         area_alias: by what name the message centre knows regions.
         network_type: high octet of broadcast_content_type; 1 is GSM.
+        query: whether the message centre answers query_broadcast_sm; it is asked once about each
+            broadcast, after one repetition period, and when an operator wants to know.
     """
 
     service_type: Annotated[str, Field(pattern=r"^[ -~]{0,5}$")]
     payload: Literal["text", "pages"]
     area_alias: Literal["code", "name_en"]
     network_type: Annotated[int, Field(ge=0, le=3)]
+    query: bool = False
     classes: dict[Code, BroadcastClass]
 
 

@@ -2,26 +2,28 @@
 
 Theory of operation: a name is a centre's message_id, brought into one form, with the end of the
 subscriber's number, so that a centre that uses an id again, or writes it in another base, still
-does not mix two people up. Names are kept as hashes: the newest in a dict, older ones in sorted
-arrays of sixteen octets a message, so that millions fit. The store has them all; what is forgotten
-here is only not found.
+does not mix two people up. Names are kept as hashes in tables of two arrays: a name stands at the
+slot that its lowest bits say, or in the next free one behind it. That is 32 octets a message, so
+that millions fit, and neither a name that comes nor a search costs more when there are many. The
+store has them all; what is forgotten here is only not found.
 """
 
 from array import array
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 NUMBER_DIGITS = 7
 """Digits at the end of a number that are the same however it is written."""
-RECENT_MAX = 16_384
-"""Names in the dict; sorting them takes some milliseconds."""
-SEGMENTS_MAX = 128
-"""Sorted arrays; with RECENT_MAX about two million messages, in 34 MB."""
+TABLE_NAMES_MAX = 131_072
+"""Names in one table, at most half of its slots; 4 MB."""
+TABLES_MAX = 16
+"""Tables, the newest first; together about two million messages, in 64 MB."""
 HEX_DIGITS_MAX = 16
 
 POSITION_BITS = 20
 """Bits for a position in a chunk; the delivery's number stands above them."""
+_POSITION_MASK = (1 << POSITION_BITS) - 1
 
 
 def names(peer_id: str, message_id: bytes, subscriber: str) -> Iterator[int]:
@@ -32,12 +34,12 @@ def names(peer_id: str, message_id: bytes, subscriber: str) -> Iterator[int]:
     """
     plain = message_id.lstrip(b"0").lower()
     tail = subscriber[-NUMBER_DIGITS:]
-    yield hash((peer_id, plain, tail))
+    yield hash((peer_id, plain, tail)) or 1
     if plain.isdigit():
-        yield hash((peer_id, b"%x" % int(plain), tail))
+        yield hash((peer_id, b"%x" % int(plain), tail)) or 1
     if len(plain) <= HEX_DIGITS_MAX:
         try:
-            yield hash((peer_id, b"%d" % int(plain, 16), tail))
+            yield hash((peer_id, b"%d" % int(plain, 16), tail)) or 1
         except ValueError:
             return
 
@@ -45,10 +47,14 @@ def names(peer_id: str, message_id: bytes, subscriber: str) -> Iterator[int]:
 class Directory:
     """Names of messages, and where each is: delivery and position."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, table_names_max: int = TABLE_NAMES_MAX, tables_max: int = TABLES_MAX
+    ) -> None:
         """Begin with none."""
-        self._recent: dict[int, int] = {}
-        self._segments: deque[tuple[array[int], array[int]]] = deque(maxlen=SEGMENTS_MAX)
+        self._table_names_max = table_names_max
+        self._mask = (1 << (2 * table_names_max - 1).bit_length()) - 1
+        self._tables: deque[tuple[array[int], array[int]]] = deque(maxlen=tables_max)
+        self._room = 0
 
     def note(
         self,
@@ -67,36 +73,62 @@ class Directory:
             Their names.
         """
         place = delivery_id << POSITION_BITS
+        digits = -NUMBER_DIGITS
         fresh = {
-            hash((peer_id, message_id.lstrip(b"0").lower(), subscriber[-NUMBER_DIGITS:])): place
-            + at
+            hash((peer_id, message_id.lstrip(b"0").lower(), subscriber[digits:])) or 1: place + at
             for at, message_id, subscriber in messages
             if message_id
         }
-        self._recent |= fresh
-        if len(self._recent) >= RECENT_MAX:
-            self._freeze()
+        waiting = iter(fresh.items())
+        left = len(fresh)
+        while left:
+            if not self._room:
+                self._add_table()
+            count = min(left, self._room)
+            self._put(islice(waiting, count))
+            self._room -= count
+            left -= count
         return set(fresh)
 
     def find(self, peer_id: str, message_id: bytes, subscriber: str) -> tuple[int, int] | None:
         """Give delivery and position of a message; None when it is not known."""
-        for name in names(peer_id, message_id, subscriber):
-            place = self._recent.get(name)
-            if place is None:
-                place = self._find_older(name)
-            if place is not None:
-                return place >> POSITION_BITS, place & ((1 << POSITION_BITS) - 1)
+        name = hash((peer_id, message_id.lstrip(b"0").lower(), subscriber[-NUMBER_DIGITS:])) or 1
+        mask = self._mask
+        for known, places in self._tables:
+            at = name & mask
+            while one := known[at]:
+                if one == name:
+                    place = places[at]
+                    return place >> POSITION_BITS, place & _POSITION_MASK
+                at = (at + 1) & mask
+        return self._find_otherwise(peer_id, message_id, subscriber)
+
+    def _find_otherwise(
+        self, peer_id: str, message_id: bytes, subscriber: str
+    ) -> tuple[int, int] | None:
+        """Find what is written in another base than it was answered in."""
+        mask = self._mask
+        for name in islice(names(peer_id, message_id, subscriber), 1, None):
+            for known, places in self._tables:
+                at = name & mask
+                while one := known[at]:
+                    if one == name:
+                        return places[at] >> POSITION_BITS, places[at] & _POSITION_MASK
+                    at = (at + 1) & mask
         return None
 
-    def _find_older(self, name: int) -> int | None:
-        for known, places in self._segments:
-            at = bisect_left(known, name)
-            if at < len(known) and known[at] == name:
-                return places[at]
-        return None
+    def _put(self, fresh: Iterable[tuple[int, int]]) -> None:
+        """Put names into the newest table, which has room."""
+        known, places = self._tables[0]
+        mask = self._mask
+        for name, place in fresh:
+            at = name & mask
+            while known[at] and known[at] != name:
+                at = (at + 1) & mask
+            known[at] = name
+            places[at] = place
 
-    def _freeze(self) -> None:
-        known = array("q", sorted(self._recent))
-        places = array("q", map(self._recent.__getitem__, known))
-        self._segments.appendleft((known, places))
-        self._recent = {}
+    def _add_table(self) -> None:
+        slots = self._mask + 1
+        self._tables.appendleft((array("q", [0]) * slots, array("q", [0]) * slots))
+        self._room = self._table_names_max

@@ -13,9 +13,17 @@ from typing import Any
 from loguru import logger
 
 from cbgateway.domain import failpoints
-from cbgateway.domain.delivery import Event
+from cbgateway.domain.delivery import Delivery, Event
 from cbgateway.domain.errors import GatewayError, NotSentError, StoreError, UnansweredError
-from cbgateway.domain.orders import BroadcastReport, Order, Report, Submit, SubmitReport
+from cbgateway.domain.orders import (
+    BroadcastReport,
+    Handle,
+    OnAirReport,
+    Order,
+    Report,
+    Submit,
+    SubmitReport,
+)
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
 from cbgateway.service.deployment import Deployment
@@ -67,7 +75,7 @@ class Dispatcher:
         self._inbox = inbox
         self._outbox = Outbox(deployment, inbox)
         self._peers = [
-            _Peer(link, store, self._outbox, Pacer(deployment), self._clock, random)
+            _Peer(link, store, self._outbox, Pacer(deployment), self._clock, random, inbox)
             for link in links.values()
         ]
         self._confirmed = 0
@@ -155,8 +163,10 @@ class _Peer:
         pacer: Pacer,
         clock: Clock,
         random: Callable[[], float],
+        inbox: Inbox | None,
     ) -> None:
         self.link = link
+        self._inbox = inbox
         self.wake = asyncio.Event()
         self.is_on_probation = False
         self._store = store
@@ -166,6 +176,7 @@ class _Peer:
         self._random = random
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_streaming = False
+        self._is_asking = False
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Lease what is due and send it, until asked to stop; then see to the end what is sent."""
@@ -175,7 +186,10 @@ class _Peer:
                 if stop.is_set():
                     return
                 self.wake.clear()
-                leased = await self._lease()
+                leased, question = await self._lease()
+                if question is not None:
+                    self._is_asking = True
+                    group.create_task(self._ask(*question))
                 for one in leased or ():
                     task = group.create_task(self._deliver(one, stop))
                     self._tasks.add(task)
@@ -187,27 +201,50 @@ class _Peer:
         self._tasks.discard(task)
         self.wake.set()
 
-    async def _lease(self) -> list[Leased] | None:
+    async def _lease(self) -> tuple[list[Leased] | None, tuple[Delivery, Handle] | None]:
+        """Take what is due, and what the peer is to be asked."""
         room = (1 if self.is_on_probation else BATCH_MAX) - len(self._tasks)
         limit = room if room > 0 else URGENT_MAX + room
         if limit <= 0:
-            return None
+            return None, None
         with_sms = room > 0 and not self._is_streaming
-        leased = await self._store.run(
-            lambda tx: self._outbox.lease(
+        may_ask = not (self._is_asking or self.is_on_probation)
+
+        def step(
+            tx: Transaction,
+        ) -> tuple[list[Leased] | None, tuple[Delivery, Handle] | None]:
+            peer_id, now = self.link.peer_id, self._clock.now()
+            leased = self._outbox.lease(
                 tx,
-                self.link.peer_id,
-                now=self._clock.now(),
+                peer_id,
+                now=now,
                 limit=limit,
                 with_sms=with_sms,
                 rank_max=RANK_MAX if room > 0 else URGENT_RANK,
             )
-        )
+            may_ask_now = may_ask and leased is None  # what is to be sent comes first
+            return leased, self._outbox.next_question(tx, peer_id, now=now) if may_ask_now else None
+
+        leased, question = await self._store.run(step)
         if leased:
             failpoints.passing("intent.committed")
         if any(isinstance(one.order, Submit) for one in leased or ()):
             self._is_streaming = True
-        return leased
+        return leased, question
+
+    async def _ask(self, delivery: Delivery, handle: Handle) -> None:
+        """Ask the peer what became of a broadcast, and keep what it says."""
+        try:
+            report: OnAirReport | GatewayError = await self.link.ask(handle)
+        except StoreError:
+            raise
+        except GatewayError as error:
+            report = error
+        finally:
+            self._is_asking = False
+        await self._store.run(
+            lambda tx: self._outbox.note_on_air(tx, delivery, report, now=self._clock.now())
+        )
 
     async def _deliver(self, leased: Leased, stop: asyncio.Event) -> None:
         if isinstance(leased.order, Submit):
@@ -264,7 +301,10 @@ class _Peer:
                 return None
             return self._outbox.next_stream(tx, stream, size=size, now=now, jitter=jitter)
 
-        return await self._store.run(step)
+        following = await self._store.run(step)
+        if self._inbox is not None and answers is not None and answers.ids:
+            self._inbox.has_learned()
+        return following
 
     async def _pace(self, stream: Stream, size: int, stop: asyncio.Event) -> None:
         """Wait until the region takes as many parts as a window may have."""

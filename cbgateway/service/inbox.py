@@ -11,6 +11,7 @@ in memory is touched only inside transactions, which the store runs one after an
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -21,20 +22,26 @@ from cbgateway.codec import smpp_text
 from cbgateway.domain.delivery import Channel, Delivery
 from cbgateway.domain.errors import DiskFullError
 from cbgateway.domain.incoming import (
+    NEXT_STATES,
     IncomingMessage,
     MessageState,
     ParkedReceipt,
     Receipt,
     ReceiptStates,
     TakenIds,
-    next_state,
 )
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import Submit, decode_order, message_reference
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import Clock, Store, Transaction
 from cbgateway.service.deployment import Deployment
-from cbgateway.service.directory import NUMBER_DIGITS, RECENT_MAX, SEGMENTS_MAX, Directory, names
+from cbgateway.service.directory import (
+    NUMBER_DIGITS,
+    TABLE_NAMES_MAX,
+    TABLES_MAX,
+    Directory,
+    names,
+)
 from cbgateway.service.evidence import settle
 
 MESSAGES_MAX = 100_000
@@ -43,6 +50,9 @@ PARKED_MAX = 10_000
 """Receipts whose messages are not known; beyond it the oldest are forgotten."""
 PARKED_S = 3600
 """How long a receipt is parked: longer than any answer is waited for, or doubt is held."""
+EARLY_S = 0.25
+"""How long a receipt that is for nobody waits for a window to be committed before it is parked:
+several windows are, unless the centre is slow with their answers."""
 SWEEP_INTERVAL_S = 1.0
 LOAD_ROWS = 8
 """Windows that are read back in one go at the start; others get their turn in between."""
@@ -82,6 +92,7 @@ class Inbox:
         self._parked: dict[int, ParkedReceipt] = {}
         self._parked_names: dict[int, int] = {}
         self._loaded = 0
+        self._learned = asyncio.Event()
 
     async def run(self) -> None:
         """Learn what was taken before this start, then see to what is parked, until cancelled."""
@@ -97,10 +108,38 @@ class Inbox:
     async def take(
         self, peer_id: str, items: Sequence[Receipt | IncomingMessage]
     ) -> Sequence[bool]:
-        """Commit what has come; see `domain.ports.Inbox`."""
+        """Commit what has come; see `domain.ports.Inbox`.
+
+        A centre that sends receipts at once is faster than the commit that tells us whose they
+        are: for those that are for nobody yet, it is worth a moment. They are not answered before.
+        """
+        until_s = self._now_s() + EARLY_S
+        learned = self._learned
+        kept = await self._take_some(peer_id, items, is_last=False)
+        while early := [at for at, is_kept in enumerate(kept) if is_kept is None]:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(until_s - self._now_s()):
+                    await learned.wait()
+            learned = self._learned
+            is_last = self._now_s() >= until_s
+            some = [items[at] for at in early]
+            again = await self._take_some(peer_id, some, is_last=is_last)
+            for at, is_kept in zip(early, again, strict=True):
+                kept[at] = is_kept
+        return [bool(is_kept) for is_kept in kept]
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _take_some(
+        self, peer_id: str, items: Sequence[Receipt | IncomingMessage], *, is_last: bool
+    ) -> list[bool | None]:
+        """Commit some; None for receipts that are looked at again."""
         now = self._clock.now()
         try:
-            return await self._store.run(lambda tx: self._take(tx, peer_id, items, now))
+            return await self._store.run(
+                lambda tx: self._take(tx, peer_id, items, now, is_last=is_last)
+            )
         except DiskFullError:
             return [False] * len(items)
 
@@ -118,6 +157,11 @@ class Inbox:
         if early:
             self._place(tx, [self._parked[number] for number in early], self._clock.now())
 
+    def has_learned(self) -> None:
+        """Learn that what was noted is committed; called in the event loop."""
+        self._learned.set()
+        self._learned = asyncio.Event()
+
     def sweep(self, tx: Transaction, *, now: datetime) -> None:
         """End doubts with the receipts that are parked, and forget those that are too old."""
         self._end_doubts(tx, now)
@@ -134,7 +178,7 @@ class Inbox:
         """Read what is parked, and after which row to read what was taken."""
         for one in tx.parked_receipts():
             self._park(one)
-        self._loaded = tx.taken_ids_before(octets=RECENT_MAX * SEGMENTS_MAX * ID_OCTETS)
+        self._loaded = tx.taken_ids_before(octets=TABLE_NAMES_MAX * TABLES_MAX * ID_OCTETS)
 
     def _load(self, tx: Transaction) -> bool:
         """Read some of what was taken; tells whether there is more."""
@@ -159,8 +203,10 @@ class Inbox:
         peer_id: str,
         items: Sequence[Receipt | IncomingMessage],
         now: datetime,
-    ) -> list[bool]:
-        kept: list[bool] = []
+        *,
+        is_last: bool,
+    ) -> list[bool | None]:
+        kept: list[bool | None] = []
         told: defaultdict[int, list[tuple[int, MessageState]]] = defaultdict(list)
         room: int | None = None
         for item in items:
@@ -171,11 +217,11 @@ class Inbox:
                     tx.add_message(peer_id, item, at=now)
                     room -= 1
                 continue
-            kept.append(True)
             place = self._find(peer_id, item)
+            kept.append(True if is_last or place is not None else None)
             if place is not None:
                 told[place[0]].append((place[1], item.state))
-            else:
+            elif is_last:
                 number = tx.park_receipt(peer_id, item, at=now)
                 self._park(ParkedReceipt(number, peer_id, now, item))
                 self._forget(tx, list(islice(self._parked, max(0, len(self._parked) - PARKED_MAX))))
@@ -205,7 +251,7 @@ class Inbox:
             return
         states = bytearray(known.states)
         for at, state in told:
-            states[at] = next_state(states[at], state)
+            states[at] = NEXT_STATES[state][states[at]]
         if states == known.states:
             return
         tx.put_receipt_states(delivery_id, bytes(states))

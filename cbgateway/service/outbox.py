@@ -16,7 +16,14 @@ from loguru import logger
 
 from cbgateway.domain import failpoints, outcomes
 from cbgateway.domain.bulletin import BulletinState
-from cbgateway.domain.delivery import BulletinRecord, Channel, Delivery, Event, Lineage
+from cbgateway.domain.delivery import (
+    BulletinRecord,
+    Channel,
+    Delivery,
+    Event,
+    Lineage,
+    OnAirEvidence,
+)
 from cbgateway.domain.errors import (
     ExpiredError,
     GatewayError,
@@ -26,7 +33,14 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.domain.incoming import TakenIds
 from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.orders import BroadcastReport, Handle, Order, Submit
+from cbgateway.domain.orders import (
+    BroadcastReport,
+    Handle,
+    OnAirReport,
+    Order,
+    Submit,
+    WriteReplace,
+)
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import Transaction
 from cbgateway.service.budgets import spend
@@ -37,6 +51,8 @@ from cbgateway.service.sendable import check_authority, check_sendable, is_lapse
 
 RETRY_DELAY_MAX_S = 60
 """Longest pause before an order is tried again; it is tried until it expires."""
+ASK_AGAIN_S = 60
+"""When a question about a broadcast that could not be asked is asked again."""
 RANK_MAX = 1_000
 """Beyond every rank that a profile may have."""
 RETIRED = {BulletinState.SUPERSEDED, BulletinState.WITHDRAWN}
@@ -204,16 +220,22 @@ class Outbox:
     ) -> None:
         """Note that the peer has carried out a broadcast or a stop."""
         delivery = leased.delivery
-        failed = report.failed_areas
+        failed, name = report.failed_areas, report.peer_reference
+        if tx.forget_ambiguous_name(delivery, name, at=now):
+            _log(delivery).error("the peer calls two broadcasts {!r}; both go by our alias", name)
+            name = ""
         settle(
             tx,
             delivery,
             DeliveryState.ACKED,
             now,
             f"failed areas: {', '.join(failed)}" if failed else "",
-            peer_reference=report.peer_reference,
+            peer_reference=name,
         )
         tx.off_air(delivery, before_only=not delivery.is_stop)
+        if isinstance(leased.order, WriteReplace) and self._may_ask(delivery):
+            period = timedelta(seconds=leased.order.repetition_period_s)
+            tx.ask_on_air(delivery, due=now + period)  # every cell has had its turn by then
         _mark_live(tx, delivery)
         _log(delivery).info("acknowledged")
 
@@ -236,9 +258,15 @@ class Outbox:
                 state, is_on_air = delivery.state, delivery.is_on_air
             case UnansweredError():
                 state = DeliveryState.IN_DOUBT
-            case RejectedError(is_absent=True) if delivery.is_stop and not leased.handle.name:
-                state, due = DeliveryState.ACKED, None
-                reason = f"it was in doubt, and the peer does not have it: {error}"
+            case RejectedError(is_absent=True) if leased.handle.name:
+                tx.forget_name(delivery.lineage.peer_id, leased.handle.name)
+                state, due, is_on_air = DeliveryState.READY, now, delivery.is_on_air
+                reason = f"the peer does not know the name that it gave: {error}"
+            case RejectedError(is_absent=True) if delivery.is_stop:
+                state, due = DeliveryState.REFUSED, None
+                if not leased.handle.is_acknowledged:
+                    state = DeliveryState.ACKED
+                    reason = f"it was in doubt, and the peer does not have it: {error}"
                 tx.off_air(delivery, before_only=False)
             case RejectedError(is_absent=True) if (
                 not delivery.is_stop and leased.handle.may_be_on_air
@@ -247,8 +275,6 @@ class Outbox:
                 tx.off_air(delivery, before_only=False)
             case _:
                 state, due, is_on_air = DeliveryState.REFUSED, None, delivery.is_on_air
-                if delivery.is_stop and isinstance(error, RejectedError) and error.is_absent:
-                    tx.off_air(delivery, before_only=False)
         if state in {DeliveryState.READY, DeliveryState.IN_DOUBT}:
             if state is DeliveryState.IN_DOUBT:
                 _mark_live(tx, delivery)
@@ -256,6 +282,56 @@ class Outbox:
                 state, due = DeliveryState.SUPERSEDED, None
         settle(tx, delivery, state, now, reason, due=due, is_on_air=is_on_air)
         _log(delivery).bind(state=state.value).warning("{}", error)
+
+    # What is asked about broadcasts
+
+    def _may_ask(self, delivery: Delivery) -> bool:
+        return self._deployment.carriers[delivery.lineage.peer_id].smpp.broadcast.query
+
+    def ask(self, tx: Transaction, bulletin_id: str, *, now: datetime) -> int:
+        """Have peers asked now about a bulletin's broadcasts; gives about how many."""
+        asked = [
+            delivery
+            for delivery in tx.deliveries(bulletin_id)
+            if delivery.is_on_air and not delivery.is_stop and self._may_ask(delivery)
+        ]
+        for delivery in asked:
+            tx.ask_on_air(delivery, due=now)
+        return len(asked)
+
+    def next_question(
+        self, tx: Transaction, peer_id: str, *, now: datetime
+    ) -> tuple[Delivery, Handle] | None:
+        """Give a broadcast that a peer is to be asked about now, and how it is known there."""
+        delivery = tx.due_on_air(peer_id, at=now)
+        if delivery is None:
+            return None
+        if not delivery.is_on_air:
+            tx.put_on_air(delivery.delivery_id, OnAirEvidence(now, problem="not on air any more"))
+            return None
+        tx.ask_on_air(
+            delivery, due=now + timedelta(seconds=ASK_AGAIN_S)
+        )  # should we stop meanwhile
+        return delivery, tx.handle(delivery)
+
+    def note_on_air(
+        self,
+        tx: Transaction,
+        delivery: Delivery,
+        report: OnAirReport | GatewayError,
+        *,
+        now: datetime,
+    ) -> None:
+        """Keep what a peer has said of a broadcast."""
+        match report:
+            case OnAirReport(state=state, areas=areas):
+                tx.put_on_air(delivery.delivery_id, OnAirEvidence(now, state, areas))
+                _log(delivery).bind(areas=areas).info("on air")
+            case NotSentError():
+                pass  # it is asked again
+            case _:
+                tx.put_on_air(delivery.delivery_id, OnAirEvidence(now, problem=str(report)))
+                _log(delivery).warning("asked whether it is on air: {}", report)
 
     # Short messages
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cbgateway.domain.bulletin import Facts
-from cbgateway.domain.delivery import BulletinRecord, Delivery
+from cbgateway.domain.delivery import BulletinRecord, Delivery, OnAirEvidence
 from cbgateway.domain.incoming import NOTHING_YET, MessageState, message_states
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import Transaction
@@ -89,8 +89,21 @@ def delivery_report(delivery: Delivery) -> dict[str, Any]:
         "in_doubt": outcomes[Outcome.IN_DOUBT] + outcomes[Outcome.IN_DOUBT_TWICE],
         "second_copies": outcomes[Outcome.RESEND] + outcomes[Outcome.RESENDING],
         "receipts": receipt_totals(delivery),
+        "on_air": on_air_report(delivery.on_air),
         "reason": delivery.reason or None,
         "updated_at": delivery.updated_at.isoformat(),
+    }
+
+
+def on_air_report(evidence: OnAirEvidence | None) -> dict[str, Any] | None:
+    """Give what a carrier said of a broadcast when it was asked; None before."""
+    if evidence is None:
+        return None
+    return {
+        "asked_at": evidence.asked_at.isoformat(),
+        "state": None if evidence.state is None else evidence.state.name.lower(),
+        "areas": [{"area": name, "reached_percent": rate} for name, rate in evidence.areas],
+        "problem": evidence.problem or None,
     }
 
 

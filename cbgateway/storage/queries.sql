@@ -320,12 +320,27 @@ SELECT * FROM delivery INDEXED BY delivery_open
 WHERE state IN ('ready', 'intent', 'in_doubt') AND is_stop = 1 AND peer_id = :peer_id
 ORDER BY delivery_id;
 
+-- name: is_named_otherwise
+SELECT count(*) FROM delivery
+WHERE is_on_air = 1 AND peer_id = :peer_id AND peer_reference = :name AND peer_reference <> ''
+  AND expires_ms > :at_ms AND NOT (
+    incident_id = :incident_id AND region = :region AND message_identifier = :message_identifier
+    AND serial_number & 65520 = :serial_number & 65520);
+
+-- name: forget_name
+UPDATE delivery SET peer_reference = ''
+WHERE is_on_air = 1 AND peer_id = :peer_id AND peer_reference = :name AND peer_reference <> '';
+
 -- name: deliveries
-SELECT delivery.*, parts, states FROM delivery LEFT JOIN receipt_states USING (delivery_id)
+SELECT delivery.*, parts, states, asked_ms, on_air_question.state AS told, areas, problem
+FROM delivery LEFT JOIN receipt_states USING (delivery_id)
+  LEFT JOIN on_air_question USING (delivery_id)
 ORDER BY delivery_id;
 
 -- name: deliveries_of
-SELECT delivery.*, parts, states FROM delivery LEFT JOIN receipt_states USING (delivery_id)
+SELECT delivery.*, parts, states, asked_ms, on_air_question.state AS told, areas, problem
+FROM delivery LEFT JOIN receipt_states USING (delivery_id)
+  LEFT JOIN on_air_question USING (delivery_id)
 WHERE bulletin_id = :bulletin_id ORDER BY delivery_id;
 
 -- name: in_state
@@ -369,6 +384,20 @@ UPDATE receipt_states SET states = :states WHERE delivery_id = :delivery_id;
 
 -- name: put_outcomes
 UPDATE delivery SET outcomes = :outcomes WHERE delivery_id = :delivery_id;
+
+-- name: ask_on_air
+INSERT INTO on_air_question (delivery_id, peer_id, due_ms) VALUES (:delivery_id, :peer_id, :due_ms)
+ON CONFLICT (delivery_id) DO UPDATE SET due_ms = excluded.due_ms;
+
+-- name: due_on_air
+SELECT delivery.* FROM on_air_question JOIN delivery USING (delivery_id)
+WHERE on_air_question.peer_id = :peer_id AND on_air_question.due_ms <= :at_ms
+ORDER BY on_air_question.due_ms LIMIT 1;
+
+-- name: put_on_air
+UPDATE on_air_question
+SET due_ms = NULL, asked_ms = :asked_ms, state = :state, areas = :areas, problem = :problem
+WHERE delivery_id = :delivery_id;
 
 -- name: park_receipt
 INSERT INTO parked_receipt

@@ -23,6 +23,7 @@ from cbgateway.domain.delivery import (
     Delivery,
     Event,
     Lineage,
+    OnAirEvidence,
     Publication,
     Submission,
 )
@@ -254,6 +255,17 @@ def delivery_of(row: dict[str, Any]) -> Delivery:
         reason=row["reason"],
         updated_at=moment(row["updated_ms"]),
         receipts=ReceiptStates(row["parts"], row["states"]) if row.get("states") else None,
+        on_air=_on_air_of(row) if row.get("asked_ms") else None,
+    )
+
+
+def _on_air_of(row: dict[str, Any]) -> OnAirEvidence:
+    """Read what a centre has said of a broadcast."""
+    return OnAirEvidence(
+        moment(row["asked_ms"]),
+        None if row["told"] is None else MessageState(row["told"]),
+        tuple((name, percent) for name, percent in json.loads(row["areas"])),
+        row["problem"],
     )
 
 

@@ -171,6 +171,8 @@ CREATE INDEX delivery_open ON delivery (expires_ms)
   WHERE state IN ('ready', 'intent', 'in_doubt');
 CREATE INDEX delivery_on_air ON delivery (peer_id, incident_id, region, message_identifier)
   WHERE is_on_air = 1;
+CREATE INDEX delivery_named ON delivery (peer_id, peer_reference)
+  WHERE is_on_air = 1 AND peer_reference <> '';
 CREATE INDEX delivery_by_bulletin ON delivery (bulletin_id);
 CREATE INDEX delivery_by_incident ON delivery (incident_id, number);
 
@@ -214,6 +216,17 @@ CREATE TABLE receipt_states (
   parts       INTEGER NOT NULL,
   states      BLOB NOT NULL          -- an octet each part: SMPP message_state, 0 for nothing yet
 ) STRICT;
+-- What a centre says of a broadcast on air, and when to ask it.
+CREATE TABLE on_air_question (
+  delivery_id INTEGER PRIMARY KEY REFERENCES delivery,
+  peer_id     TEXT NOT NULL,
+  due_ms      INTEGER,               -- NULL once it was asked
+  asked_ms    INTEGER,
+  state       INTEGER,               -- SMPP message_state; NULL when it told none
+  areas       TEXT NOT NULL DEFAULT '[]', -- JSON: name and success in percent of each
+  problem     TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX on_air_question_due ON on_air_question (peer_id, due_ms) WHERE due_ms IS NOT NULL;
 -- Receipts that came before the answer to their message, or belong to one in doubt.
 CREATE TABLE parked_receipt (
   receipt_number INTEGER PRIMARY KEY,

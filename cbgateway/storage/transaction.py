@@ -23,6 +23,7 @@ from cbgateway.domain.delivery import (
     Lineage,
     LiveBroadcast,
     NewDelivery,
+    OnAirEvidence,
     Publication,
     Recipient,
     Submission,
@@ -530,6 +531,28 @@ class SqliteTransaction:
     def put_outcomes(self, delivery: Delivery, outcomes: bytes) -> None:
         self._run("put_outcomes", delivery_id=delivery.delivery_id, outcomes=outcomes)
 
+    def ask_on_air(self, delivery: Delivery, *, due: datetime) -> None:
+        self._run(
+            "ask_on_air",
+            delivery_id=delivery.delivery_id,
+            peer_id=delivery.lineage.peer_id,
+            due_ms=milliseconds(due),
+        )
+
+    def due_on_air(self, peer_id: str, *, at: datetime) -> Delivery | None:
+        rows = self._rows("due_on_air", peer_id=peer_id, at_ms=milliseconds(at))
+        return _first(map(delivery_of, rows))
+
+    def put_on_air(self, delivery_id: int, evidence: OnAirEvidence) -> None:
+        self._run(
+            "put_on_air",
+            delivery_id=delivery_id,
+            asked_ms=milliseconds(evidence.asked_at),
+            state=evidence.state,
+            areas=json.dumps(evidence.areas),
+            problem=evidence.problem,
+        )
+
     def park_receipt(self, peer_id: str, receipt: Receipt, *, at: datetime) -> int:
         rows = self._rows(
             "park_receipt", peer_id=peer_id, at_ms=milliseconds(at), **receipt._asdict()
@@ -625,7 +648,22 @@ class SqliteTransaction:
             has_primary=any(
                 isinstance(order, WriteReplace) and order.primary is not None for order in orders
             ),
+            is_acknowledged=any(row["state"] == DeliveryState.ACKED for row in rows),
         )
+
+    def forget_ambiguous_name(self, delivery: Delivery, name: str, *, at: datetime) -> bool:
+        if not name or delivery.serial_number is None:
+            return False
+        message = _message_of(delivery.lineage) | {"serial_number": int(delivery.serial_number)}
+        others = next(
+            iter(self._run("is_named_otherwise", **message, name=name, at_ms=milliseconds(at)))
+        )[0]
+        if others:
+            self.forget_name(delivery.lineage.peer_id, name)
+        return bool(others)
+
+    def forget_name(self, peer_id: str, name: str) -> None:
+        self._run("forget_name", peer_id=peer_id, name=name)
 
     def count_bulletins(self) -> dict[BulletinState, int]:
         return {BulletinState(row["state"]): row["count"] for row in self._rows("count_bulletins")}

@@ -16,16 +16,27 @@ TEXT = (
 )
 
 
+@pytest.mark.parametrize("with_tls", [False, True])
 def test_independent_client_reaches_a_phone(
-    start: Callable[..., Any], node: tuple[str, Path], command: Callable[..., Any]
+    start: Callable[..., Any],
+    node: tuple[str, Path],
+    command: Callable[..., Any],
+    certificates: Any,
+    *,
+    with_tls: bool,
 ) -> None:
     """A Korean text in two parts, submitted by somebody else's client, shows whole on a phone."""
-    centre = start(*command("cbsim", "smsc", "--port", 0, "--json", "--phones", 3))
+    tls = ("--tls-cert", certificates.certificate, "--tls-key", certificates.key)
+    options = tls if with_tls else ()
+    centre = start(*command("cbsim", "smsc", "--port", 0, "--json", "--phones", 3, *options))
     port = centre.line(lambda line: line["event"] == "ready")["port"]
     executable, folder = node
 
     told = subprocess.run(
-        [executable, folder / "client.js", str(port), "821000000001", TEXT],
+        [
+            *(executable, folder / "client.js", str(port), "821000000001", TEXT),
+            *([certificates.authority] if with_tls else []),
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -37,15 +48,20 @@ def test_independent_client_reaches_a_phone(
     assert (shown["phone"], shown["channel"], shown["text"]) == ("821000000001", "sms", TEXT)
 
 
+@pytest.mark.parametrize("with_tls", [False, True])
 def test_independent_server_takes_our_bulletin(
     start: Callable[..., Any],
     node: tuple[str, Path],
     command: Callable[..., Any],
+    certificates: Any,
     tmp_path: Path,
+    *,
+    with_tls: bool,
 ) -> None:
     """Somebody else's server reads the broadcast, the parts, the area and the seal."""
     executable, folder = node
-    server = start(executable, folder / "server.js")
+    files = (certificates.key, certificates.certificate) if with_tls else ()
+    server = start(executable, folder / "server.js", *files)
     port = server.line()["port"]
     home = tmp_path / "gateway"
 
@@ -61,7 +77,10 @@ def test_independent_server_takes_our_bulletin(
 
     cbgateway("init", "--carrier", "skt")
     settings = home / "cbgateway.toml"
-    settings.write_text(settings.read_text().replace("port = 2775", f"port = {port}"))
+    tls = f'tls_ca_file = "{certificates.authority}"\ntls_server_name = "localhost"\n'
+    settings.write_text(
+        settings.read_text().replace("port = 2775", f"port = {port}") + (tls if with_tls else "")
+    )
     cbgateway("keys", "new", "alice", "--submit", "--region", "KR")
     cbgateway("keys", "new", "bob", "--approve", "--region", "KR")
     numbers = tmp_path / "numbers.csv"

@@ -45,6 +45,7 @@ from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
 from cbgateway.domain.orders import (
     BroadcastReport,
     Handle,
+    OnAirReport,
     Order,
     Report,
     Stop,
@@ -142,7 +143,7 @@ class CbspLink:
             except (OSError, TimeoutError) as error:
                 verb = "listen" if listens else "connect"
                 self._report(f"cannot {verb}: {str(error) or 'timed out'}")
-            await asyncio.sleep(self._backoff.next_s())
+            await asyncio.sleep(self._backoff.next_s(now=self._now()))
 
     async def wait_ready(self) -> None:
         """Return as soon as the controller has answered a KEEP-ALIVE."""
@@ -151,6 +152,15 @@ class CbspLink:
     def drain(self) -> None:
         """Send nothing new; see `domain.ports.CarrierLink`."""
         self._is_draining = True
+
+    async def ask(self, handle: Handle) -> OnAirReport:  # noqa: ARG002 - the protocol's
+        """Refuse: a controller tells by itself which cells failed, and is compared on reload.
+
+        Raises:
+            RejectedError: always.
+        """
+        msg = "a controller is not asked about one broadcast; see `cbgateway peers`"
+        raise RejectedError(msg, is_temporary=False)
 
     async def _listen(self) -> None:
         """Take connections until cancelled."""
@@ -198,7 +208,7 @@ class CbspLink:
             case Alive(round_trip_s=round_trip_s):
                 self._answered_at, self._round_trip_s = self._now(), round_trip_s
             case Up():
-                self._backoff.reset()
+                self._backoff.went_up(now=self._now())
                 self._last_problem = ""
                 self._changed_at = self._now()
                 self._cells_down.clear()

@@ -109,13 +109,15 @@ class Batch:
         """Note the answers to parts one after another; a second answer to a part says nothing."""
         count = len(statuses)
         end = index + count
-        if self._ids is not None and ids:
-            for at, message_id in enumerate(ids, start=index):
-                self._ids[at] = self._ids[at] or message_id
         if not any(statuses) and self._statuses[index:end].count(_WAITING) == count:
             self._statuses[index:end] = bytes([Outcome.ACCEPTED]) * count
             self._open -= count
+            if self._ids is not None and ids:
+                self._ids[index:end] = ids
             return
+        if self._ids is not None and ids:
+            for at, message_id in enumerate(ids, start=index):
+                self._ids[at] = self._ids[at] or message_id
         for at, status in enumerate(statuses, start=index):
             if self._statuses[at] == _WAITING:
                 self._open -= 1

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from cbgateway.carriers.smpp.link import SmppLink
 from cbgateway.domain.errors import NotSentError
-from cbgateway.domain.orders import Handle, Order, Report, Submit, SubmitReport
+from cbgateway.domain.orders import Handle, OnAirReport, Order, Report, Submit, SubmitReport
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import PeerStatus
 
@@ -78,6 +78,12 @@ class SmppGroup:
         if not self._first.is_ready:
             self._first = next(iter(self._up()), self._first)
         return await self._first.send(order, seal=seal, handle=handle, is_urgent=is_urgent)
+
+    async def ask(self, handle: Handle) -> OnAirReport:
+        """Ask on the bind that broadcasts keep to; see `domain.ports.CarrierLink`."""
+        if not self._first.is_ready:
+            self._first = next(iter(self._up()), self._first)
+        return await self._first.ask(handle)
 
     def _up(self) -> list[SmppLink]:
         return [bind for bind in self._senders if bind.is_ready]

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from loguru import logger
 
-from cbgateway.carriers.backoff import Backoff
+from cbgateway.carriers.backoff import Backoff, Turnstile
 from cbgateway.carriers.pacing import Pacer
 from cbgateway.carriers.pump import Pump
 from cbgateway.carriers.smpp.batch import Late, Settled
@@ -19,6 +19,8 @@ from cbgateway.carriers.smpp.orders import (
     Request,
     broadcast_report,
     broadcast_request,
+    query_report,
+    query_request,
     stop_request,
     submit_requests,
     submit_template,
@@ -40,6 +42,7 @@ from cbgateway.codec.smpp_bulk import SubmitTemplate
 from cbgateway.domain.errors import NotSentError, UnansweredError
 from cbgateway.domain.orders import (
     Handle,
+    OnAirReport,
     Order,
     Report,
     Stop,
@@ -88,6 +91,7 @@ class SmppLink:
         *,
         random: Callable[[], float],
         inbox: Inbox | None = None,
+        turnstile: Turnstile | None = None,
     ) -> None:
         """Make a link; `run` connects it.
 
@@ -97,8 +101,10 @@ class SmppLink:
             rules: the carrier's.
             random: gives numbers from 0 up to 1, for jitter.
             inbox: takes what the centre sends; without one, the centre is told to keep it.
+            turnstile: what the binds to one centre share, so that they connect one by one.
         """
         self._inbox = inbox
+        self._turnstile = turnstile or Turnstile()
         self._arrived: deque[Arrived] = deque()
         self._has_arrived = asyncio.Event()
         self.peer_id = peer_id
@@ -138,12 +144,14 @@ class SmppLink:
 
     async def run(self) -> None:
         """Hold the bind up, reconnecting with backoff, until cancelled."""
+        loop = asyncio.get_running_loop()
         while True:
+            await asyncio.sleep(self._turnstile.wait_s(now=loop.time()))
             try:
                 await self._run_once()
             except (OSError, TimeoutError) as error:
                 self._report(f"cannot connect: {str(error) or 'timed out'}")
-            await asyncio.sleep(self._backoff.next_s())
+            await asyncio.sleep(self._backoff.next_s(now=loop.time()))
 
     async def wait_ready(self) -> None:
         """Return as soon as the message centre has accepted the bind."""
@@ -201,6 +209,10 @@ class SmppLink:
             problem=self._last_problem,
         )
 
+    async def ask(self, handle: Handle) -> OnAirReport:
+        """Ask what became of a broadcast; see `domain.ports.CarrierLink`."""
+        return query_report(await self._request(query_request(self._rules, handle=handle)))
+
     async def _run_once(self) -> None:
         """Connect, and come back when the connection is gone."""
         loop = asyncio.get_running_loop()
@@ -218,6 +230,7 @@ class SmppLink:
                 ssl=self._endpoint.tls,
                 server_hostname=self._endpoint.server_name,
             )
+        self._turnstile.passed(now=loop.time())
         self._session, self._pump = session, pump
         self._arrived.clear()
         taking = asyncio.create_task(self._take_in(session, pump))
@@ -263,7 +276,7 @@ class SmppLink:
     def _on_event(self, event: object) -> None:
         match event:
             case Bound(system_id=system_id):
-                self._backoff.reset()
+                self._backoff.went_up(now=asyncio.get_running_loop().time())
                 self._last_problem = ""
                 self._ready.set()
                 self._log.bind(system_id=system_id).info("bound")

@@ -1,15 +1,18 @@
 """Orders as SMPP requests, and answers as reports (SMPP 5.0 4.4.1, 4.2.1, 4.4.3)."""
 
 from collections.abc import Mapping
+from itertools import zip_longest
 
 from cbgateway.codec import cbs, smpp, smpp_text
 from cbgateway.codec.dcs import Alphabet, parse_dcs
 from cbgateway.codec.smpp_bulk import RECEIPT_MASK, SubmitTemplate
 from cbgateway.domain.broadcast import Broadcast
 from cbgateway.domain.errors import RejectedError
+from cbgateway.domain.incoming import MessageState
 from cbgateway.domain.orders import (
     BroadcastReport,
     Handle,
+    OnAirReport,
     Stop,
     Submit,
     WriteReplace,
@@ -24,6 +27,8 @@ FREQUENCY_UNIT_SECONDS = 8
 ABSENT = {smpp.Status.ESME_RINVMSGID, smpp.Status.ESME_RBCASTCANCELFAIL}
 """What a centre says of a broadcast that it does not have (SMPP 5.0 4.7.6)."""
 
+PERCENT_MAX = 100
+"""Beyond it stands 255: the centre does not know (SMPP 5.0 4.8.4.5)."""
 DATA_CODING_OCTETS = 4
 """Octets that the message centre hands on as they are: pages that the gateway has made."""
 
@@ -96,6 +101,40 @@ def stop_request(order: Stop, rules: SmppProfile, *, handle: Handle) -> Request:
         service_type=rules.broadcast.service_type, message_id=handle.name, source=_source(rules)
     )
     return body, _reference_tlvs(handle)
+
+
+def query_request(rules: SmppProfile, *, handle: Handle) -> Request:
+    """Write a question about a broadcast as query_broadcast_sm.
+
+    Spec: SMPP 5.0 4.6.1.1.
+    """
+    return smpp.QueryBroadcastSm(message_id=handle.name, source=_source(rules)), _reference_tlvs(
+        handle
+    )
+
+
+def query_report(pdu: smpp.Pdu) -> OnAirReport:
+    """Read the answer to a query_broadcast_sm: areas and success rates stand in the same order.
+
+    Raises:
+        RejectedError: the message centre does not know the broadcast, or does not tell.
+
+    Spec: SMPP 5.0 4.6.1.3, 4.8.4.5 (broadcast_area_success).
+    """
+    check_status(pdu)
+    told = pdu.tlv(smpp.TlvTag.MESSAGE_STATE)
+    rates = [int.from_bytes(one, "big") for one in pdu.tlvs_of(smpp.TlvTag.BROADCAST_AREA_SUCCESS)]
+    names = [
+        one[1:].decode("ascii", "replace")
+        for one in pdu.tlvs_of(smpp.TlvTag.BROADCAST_AREA_IDENTIFIER)
+    ]
+    areas = (
+        (name, rate if rate is not None and rate <= PERCENT_MAX else None)
+        for name, rate in zip_longest(names, rates[: len(names)])
+    )
+    state = int.from_bytes(told or b"", "big")
+    known = {one.value: one for one in MessageState}
+    return OnAirReport(known.get(state, MessageState.UNKNOWN) if told else None, tuple(areas))
 
 
 def _reference_tlvs(handle: Handle) -> tuple[smpp.Tlv, ...]:

@@ -1,16 +1,21 @@
 // An ESME that is not ours: binds, and submits a text in parts with an eight-bit reference.
-// Usage: node client.js PORT DESTINATION TEXT
+// Usage: node client.js PORT DESTINATION TEXT [AUTHORITY]; the PEM file of the one it trusts has it
+// speak TLS to a server that is called localhost.
 'use strict';
+const fs = require('fs');
 const smpp = require('smpp');
 
-const [port, destination, text] = process.argv.slice(2);
+const [port, destination, text, authority] = process.argv.slice(2);
+const peer = authority
+  ? { host: 'localhost', port, tls: true, ca: fs.readFileSync(authority), servername: 'localhost' }
+  : { host: '127.0.0.1', port };
 const octets = Buffer.from(text, 'utf16le').swap16();
 const parts = [];
 for (let at = 0; at < octets.length; at += 134) {
   parts.push(octets.subarray(at, at + 134));
 }
 
-const session = smpp.connect({ url: `smpp://127.0.0.1:${port}` }, () => {
+const session = smpp.connect(peer, () => {
   session.bind_transceiver({ system_id: 'tester', password: 'secret' }, async (bound) => {
     const statuses = [bound.command_status];
     for (const [index, part] of parts.entries()) {

@@ -1,13 +1,17 @@
 // A message centre that is not ours: accepts everything and tells what it has read, a line a PDU.
+// Usage: node server.js [KEY CERTIFICATE], PEM files, with which it speaks TLS.
 'use strict';
+const fs = require('fs');
 const smpp = require('smpp');
+
+const [key, cert] = process.argv.slice(2).map((file) => fs.readFileSync(file));
 
 let count = 0;
 const tell = (pdu) => console.log(JSON.stringify(pdu, (key, value) => (
   value && value.type === 'Buffer' ? Buffer.from(value.data).toString('hex') : value
 )));
 
-const server = smpp.createServer({}, (session) => {
+const server = smpp.createServer(key ? { key, cert } : {}, (session) => {
   session.on('error', () => {});
   for (const bind of ['bind_transmitter', 'bind_transceiver']) {
     session.on(bind, (pdu) => { tell(pdu); session.send(pdu.response({ system_id: 'npm' })); });

@@ -15,7 +15,16 @@ from cbgateway.carriers.registry import make_link
 from cbgateway.carriers.smpp.group import SmppGroup
 from cbgateway.codec import smpp
 from cbgateway.domain.errors import NotSentError
-from cbgateway.domain.orders import Area, BroadcastReport, Handle, Order, Stop, Submit, SubmitReport
+from cbgateway.domain.orders import (
+    Area,
+    BroadcastReport,
+    Handle,
+    OnAirReport,
+    Order,
+    Stop,
+    Submit,
+    SubmitReport,
+)
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.profiles.models import SmppProfile
 
@@ -67,6 +76,10 @@ class Bind:
     def drain(self) -> None:
         """Note it."""
         self.is_drained = True
+
+    async def ask(self, handle: Handle) -> OnAirReport:
+        """Tell which bind was asked."""
+        return OnAirReport(None, ((handle.name, self.window_max),))
 
     async def send(self, order: Order, **_named: Any) -> Any:
         """Answer as told, or say yes."""
@@ -231,6 +244,18 @@ def test_broadcasts_keep_to_one_bind_as_long_as_it_is_up() -> None:
     send(group, STOP)
 
     assert (1, 2) == (len(first.orders), len(second.orders))
+
+
+def test_bind_that_broadcasts_is_asked_about_them() -> None:
+    """Another one when it is down."""
+    first, second = Bind(window_max=1), Bind(window_max=2)
+    binds: Any = [first, second]
+    group = SmppGroup("kt", binds)
+    told = [asyncio.run(group.ask(Handle(name="b")))]
+    first.is_ready = False
+    told.append(asyncio.run(group.ask(Handle(name="b"))))
+
+    assert [OnAirReport(None, (("b", number),)) for number in (1, 2)] == told
 
 
 def test_group_is_ready_with_its_first_bind_and_ends_with_all() -> None:

@@ -22,7 +22,8 @@ from cbgateway.codec import cbs, smpp
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError, NotSentError, RejectedError, UnansweredError
-from cbgateway.domain.orders import Area, Handle, Stop, Submit, WriteReplace
+from cbgateway.domain.incoming import MessageState
+from cbgateway.domain.orders import Area, Handle, OnAirReport, Stop, Submit, WriteReplace
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.settings import CarrierSettings, tls_context
 
@@ -552,13 +553,13 @@ def test_refused_binds_back_off(monkeypatch: pytest.MonkeyPatch, warnings: list[
 
     async def run() -> list[float]:
         server = await asyncio.start_server(refusing, "127.0.0.1", 0)
-        time = FakeTime(9)
+        time = FakeTime(18)
         monkeypatch.setattr(asyncio, "sleep", time.sleep)
         link = make(server.sockets[0].getsockname()[1])
         await run_until(link, time.done)
         assert not link._ready.is_set()
         server.close()
-        return time.waits[:9]
+        return time.waits[1:18:2]  # every other one is for the link's turn to connect
 
     waits = asyncio.run(run())
 
@@ -597,6 +598,25 @@ def test_centre_that_is_not_there_is_tried_again(
     assert len(warnings) == 2
     assert "cannot connect" in warnings[0]
     assert warnings[1] == "link down: cannot connect: timed out"
+
+
+def test_broadcast_is_asked_about() -> None:
+    """On the same bind, as everything else."""
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        tlvs = (smpp.Tlv(smpp.TlvTag.MESSAGE_STATE, b"\1"),)
+        assert isinstance(pdu.body, smpp.QueryBroadcastSm)
+        return smpp.Pdu(
+            smpp.QueryBroadcastSmResp(message_id=pdu.body.message_id),
+            pdu.sequence_number,
+            tlvs=tlvs,
+        )
+
+    async def run() -> OnAirReport:
+        async with connected(answer) as (link, _):
+            return await link.ask(Handle("b-1"))
+
+    assert asyncio.run(run()) == OnAirReport(MessageState.ENROUTE, ())
 
 
 def test_draining_link_sends_nothing_new() -> None:

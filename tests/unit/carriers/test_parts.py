@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from cbgateway.app import load_checked_profiles
-from cbgateway.carriers.backoff import Backoff
+from cbgateway.carriers.backoff import STEADY_S, Backoff, Turnstile
 from cbgateway.carriers.smpp.orders import (
     broadcast_report,
     broadcast_request,
+    query_report,
+    query_request,
     stop_request,
     submit_requests,
 )
@@ -17,7 +19,8 @@ from cbgateway.carriers.window import Window
 from cbgateway.codec import cbs, smpp
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.orders import Area, Handle, Stop, Submit, WriteReplace
+from cbgateway.domain.incoming import MessageState
+from cbgateway.domain.orders import Area, Handle, OnAirReport, Stop, Submit, WriteReplace
 
 CARRIERS = load_checked_profiles(None).carriers
 EXPIRES = datetime(2021, 10, 25, 4, 0, tzinfo=UTC)
@@ -64,12 +67,35 @@ def test_window_keeps_what_is_in_flight() -> None:
 
 @pytest.mark.parametrize(("random", "expected"), [(0.0, [0.5, 1, 2, 4, 4]), (1.0, [1, 2, 4, 8, 8])])
 def test_backoff_doubles_within_its_bound(random: float, expected: list[float]) -> None:
-    """Between half and all of a bound that doubles; a success starts it over."""
+    """Between half and all of a bound that doubles."""
     backoff = Backoff(delay_min_s=1, delay_max_s=8, random=lambda: random)
 
-    assert expected == [backoff.next_s() for _ in range(5)]
-    backoff.reset()
-    assert backoff.next_s() == expected[0]
+    assert expected == [backoff.next_s(now=0.0) for _ in range(5)]
+
+
+def test_only_what_stays_up_starts_the_waits_over() -> None:
+    """A bind that is dropped at once counts as a failure; one that stood for a while does not."""
+    backoff = Backoff(delay_min_s=1, delay_max_s=8, random=lambda: 1.0)
+    backoff.went_up(now=10.0)
+    dropped = [backoff.next_s(now=10.0 + STEADY_S - 0.1)]
+    backoff.went_up(now=20.0)
+    dropped += [backoff.next_s(now=20.0)]
+    failed = backoff.next_s(now=20.0 + STEADY_S)  # nothing has been up since
+    backoff.went_up(now=30.0)
+
+    assert [1, 2, 4, 1] == [*dropped, failed, backoff.next_s(now=30.0 + STEADY_S)]
+
+
+def test_binds_connect_one_by_one() -> None:
+    """A second apart, counted from where the last one was connected if that took long."""
+    turnstile = Turnstile()
+    waits = [turnstile.wait_s(now=5.0), turnstile.wait_s(now=5.0), turnstile.wait_s(now=5.5)]
+    turnstile.passed(now=5.7)  # the first: two others have turns already
+    waits.append(turnstile.wait_s(now=7.5))
+    turnstile.passed(now=9.5)
+
+    assert [0.0, 1.0, 1.5, 0.5] == waits
+    assert turnstile.wait_s(now=10.0) == 0.5
 
 
 def test_text_goes_out_as_text() -> None:
@@ -193,3 +219,59 @@ def test_answers_become_reports_or_refusals() -> None:
     with pytest.raises(RejectedError, match="ESME_RBCASTFAIL") as caught:
         broadcast_report(answer(0, failed), handle=NEW)
     assert not caught.value.is_temporary
+
+
+@pytest.mark.parametrize(
+    ("handle", "message_id", "tlvs"),
+    [
+        (Handle("b-1", alias=7), "b-1", ()),
+        (Handle(alias=7), "", (smpp.Tlv(smpp.TlvTag.USER_MESSAGE_REFERENCE, b"\0\7"),)),
+    ],
+)
+def test_question_names_a_broadcast_once(
+    handle: Handle, message_id: str, tlvs: tuple[smpp.Tlv, ...]
+) -> None:
+    """By the centre's name, or by ours where there is none."""
+    body, found = query_request(CARRIERS["kt"].smpp, handle=handle)
+
+    assert smpp.fields_of(body)["message_id"] == message_id
+    assert found == tlvs
+
+
+AREA, SUCCESS = smpp.TlvTag.BROADCAST_AREA_IDENTIFIER, smpp.TlvTag.BROADCAST_AREA_SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("tlvs", "state", "areas"),
+    [
+        ([], None, ()),
+        (
+            [(AREA, b"\0KR-26"), (SUCCESS, b"\x62"), (AREA, b"\0KR-49"), (SUCCESS, b"\xff")],
+            None,
+            (("KR-26", 98), ("KR-49", None)),
+        ),
+        ([(AREA, b"\0K\xff")], None, (("K\ufffd", None),)),
+        ([(SUCCESS, b"\x62")], None, ()),
+        ([(smpp.TlvTag.MESSAGE_STATE, b"\1")], MessageState.ENROUTE, ()),
+        ([(smpp.TlvTag.MESSAGE_STATE, b"\x63")], MessageState.UNKNOWN, ()),
+    ],
+)
+def test_answer_tells_areas_and_success(
+    tlvs: list[tuple[int, bytes]], state: MessageState | None, areas: tuple[Any, ...]
+) -> None:
+    """In the order in which they stand; what is missing or beyond 100 % is not known."""
+    pdu = smpp.Pdu(
+        smpp.QueryBroadcastSmResp(message_id="b-1"),
+        1,
+        tlvs=tuple(smpp.Tlv(tag, value) for tag, value in tlvs),
+    )
+
+    assert query_report(pdu) == OnAirReport(state, areas)
+
+
+def test_broadcast_that_the_centre_does_not_know_is_refused() -> None:
+    """Its status says so."""
+    pdu = smpp.Pdu(smpp.QueryBroadcastSmResp(), 1, smpp.Status.ESME_RBCASTQUERYFAIL)
+
+    with pytest.raises(RejectedError, match="ESME_RBCASTQUERYFAIL"):
+        query_report(pdu)

@@ -14,7 +14,9 @@ import pytest
 from cbgateway import __version__, preflight
 from cbgateway.app import Gateway
 from cbgateway.cli import common, main
+from cbgateway.domain.delivery import OnAirEvidence
 from cbgateway.domain.errors import GatewayError
+from cbgateway.domain.incoming import MessageState
 from cbgateway.keyring import Keyring
 from tests.unit.cli.test_cli import document, home, key, run
 
@@ -244,6 +246,27 @@ def test_second_copies_are_asked_for(issued: Path) -> None:
 
     assert run("bulletin", "resend", "inc-1/1", *where, "--json")["recipients"] == 0
     assert "0 recipients get a second copy" in run("bulletin", "resend", "inc-1/1", *where)
+
+
+def test_carriers_are_asked_where_a_bulletin_is_on_air(issued: Path) -> None:
+    """Nothing has left yet; what a carrier says later is shown."""
+    where = ("--home", issued)
+
+    assert run("bulletin", "ask", "inc-1/1", *where, "--json")["broadcasts"] == 0
+    assert "asked about 0 broadcasts" in run("bulletin", "ask", "inc-1/1", *where)
+    with Gateway.open(issued) as gateway, gateway.store.transaction() as tx:
+        first, second = [row for row in tx.deliveries("inc-1/1") if not row.recipients][:2]
+        for row in (first, second):
+            tx.ask_on_air(row, due=row.updated_at)
+        areas = (("KR-26", 98), ("KR-49", None))
+        tx.put_on_air(
+            first.delivery_id, OnAirEvidence(first.updated_at, MessageState.ENROUTE, areas)
+        )
+        tx.put_on_air(second.delivery_id, OnAirEvidence(first.updated_at, problem="no answer"))
+    shown = run("bulletin", "show", "inc-1/1", *where)
+
+    assert "enroute; reached: KR-26 98 %, KR-49 unknown" in " ".join(shown.split())
+    assert "no answer (asked" in " ".join(shown.split())
 
 
 def test_wide_area_is_typed(home: Path, document: Path) -> None:

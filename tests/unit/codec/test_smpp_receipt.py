@@ -143,7 +143,7 @@ def test_quick_way_reads_what_the_ordinary_one_reads(
     for at, octet in changes:
         plain[4 + at % (len(plain) - 4)] = octet
 
-    quick, end = smpp_receipt.read_receipts(bytes(plain), 0)
+    quick, end = smpp_receipt.ReceiptReader().read(bytes(plain), 0)
 
     if quick.numbers:
         pdu = smpp.decode(bytes(plain))
@@ -162,7 +162,7 @@ def test_unusual_tlvs_are_left_to_the_ordinary_decoder(tlv: bytes) -> None:
     octets = receipt() + tlv
     octets = len(octets).to_bytes(4, "big") + octets[4:]
 
-    assert smpp_receipt.read_receipts(octets, 0)[0].numbers == []
+    assert smpp_receipt.ReceiptReader().read(octets, 0)[0].numbers == []
 
 
 def test_usual_receipts_are_read_the_quick_way() -> None:
@@ -170,18 +170,102 @@ def test_usual_receipts_are_read_the_quick_way() -> None:
     named = smpp.Tlv(TAG.RECEIPTED_MESSAGE_ID, b"9\0")
     octets = [receipt(number=1), receipt(USUAL, named, number=2), receipt(b"", named, number=3)]
 
-    quick, end = smpp_receipt.read_receipts(b"".join(octets) + b"\0", 0)
+    quick, end = smpp_receipt.ReceiptReader().read(b"".join(octets) + b"\0", 0)
 
     assert quick.numbers == [1, 2, 3]
     assert quick.receipts == [read(one) for one in octets]
     assert end == sum(map(len, octets))
 
 
+def slowly(octets: bytes) -> list[Receipt | None]:
+    """Read receipts that follow one another the ordinary way."""
+    pdus = smpp.Framer().receive(octets)
+    return [smpp_receipt.read_receipt(pdu) for pdu in pdus if isinstance(pdu, smpp.Pdu)]
+
+
+RUN = smpp_receipt.RUN_RECEIPTS_MIN * 3
+
+
+@given(
+    text=st.sampled_from([USUAL, b"", b"id:9 stat:FAILED", b"x" * 254]),
+    tlvs=OWN_TLVS,
+    changes=st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 255)), max_size=3),
+)
+def test_receipts_alike_are_read_as_each_alone(
+    text: bytes, tlvs: list[smpp.Tlv], changes: list[tuple[int, int]]
+) -> None:
+    """Whatever octets are changed, a run tells what its receipts tell, up to one that is odd."""
+    plain = bytearray()
+    for number in range(1, RUN + 1):
+        one = bytearray(receipt(text, number=number))
+        for tlv in tlvs:
+            one += int(tlv.tag).to_bytes(2, "big") + len(tlv.value).to_bytes(2, "big") + tlv.value
+        one[:4] = len(one).to_bytes(4, "big")
+        plain += one
+    size = len(plain) // RUN
+    for at, octet in changes:
+        if at % size > 3:  # lengths that lie are for the framer's own tests
+            plain[at % len(plain)] = octet
+
+    quick, end = smpp_receipt.ReceiptReader().read(plain, 0)
+
+    assert end % size == 0
+    assert quick.receipts == slowly(bytes(plain[:end]))
+    if end < len(plain):
+        assert smpp_receipt.ReceiptReader().read(plain[end : end + size], 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "tlvs",
+    [
+        (),
+        (smpp.Tlv(TAG.MESSAGE_STATE, b"\x05"), smpp.Tlv(TAG.NETWORK_ERROR_CODE, b"\3\0\1")),
+        (
+            smpp.Tlv(TAG.RECEIPTED_MESSAGE_ID, b"77\0"),
+            smpp.Tlv(TAG.MESSAGE_STATE, b"\x63"),
+            smpp.Tlv(TAG.USER_MESSAGE_REFERENCE, b"\0\0"),
+        ),
+    ],
+)
+def test_long_run_is_read_together(tlvs: tuple[smpp.Tlv, ...]) -> None:
+    """By the text, by TLVs, or by both, as each of them is read alone."""
+    octets = b"".join(receipt(USUAL, *tlvs, number=number) for number in range(1, 50))
+
+    quick, end = smpp_receipt.ReceiptReader().read(octets, 0)
+
+    assert quick.numbers == list(range(1, 50))
+    assert quick.receipts == slowly(octets)
+    assert end == len(octets)
+
+
+@pytest.mark.parametrize("number", [0, 0x80000000])
+def test_number_that_cannot_be_ends_a_run(number: int) -> None:
+    """The ordinary decoder says what is wrong with it; those before it are read."""
+    bad = bytearray(receipt())
+    bad[12:16] = number.to_bytes(4, "big")
+    before = b"".join(receipt(number=one) for one in range(1, RUN))
+
+    quick, end = smpp_receipt.ReceiptReader().read(before + bytes(bad) + receipt(), 0)
+
+    assert (len(quick.numbers), end) == (RUN - 1, len(before))
+
+
+def test_patterns_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A centre whose receipts all look different has them read one by one."""
+    monkeypatch.setattr(smpp_receipt, "SHAPES_MAX", 1)
+    reader = smpp_receipt.ReceiptReader()
+    for text in (USUAL, USUAL + b"!", USUAL):
+        octets = b"".join(receipt(text, number=number) for number in range(1, RUN))
+
+        assert reader.read(octets, 0)[0].receipts == slowly(octets)
+    assert len(reader._patterns) == 1
+
+
 def test_run_ends_at_a_limit() -> None:
     """So that answers in between are looked at."""
     octets = receipt() * (smpp_receipt.RUN_RECEIPTS_MAX + 1)
 
-    quick, end = smpp_receipt.read_receipts(octets, 0)
+    quick, end = smpp_receipt.ReceiptReader().read(octets, 0)
 
     assert len(quick.receipts) == smpp_receipt.RUN_RECEIPTS_MAX
     assert end == len(octets) - len(receipt())

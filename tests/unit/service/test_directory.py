@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbgateway.service import directory
 from cbgateway.service.directory import Directory
 
 
@@ -39,24 +38,35 @@ def test_id_of_another_is_not_found() -> None:
 
 
 @given(st.sets(st.integers(0, 10**6), min_size=1, max_size=60), st.integers(1, 10))
-def test_older_ones_are_found_too(ids: set[int], recent_max: int) -> None:
-    """The dict is emptied into sorted arrays; each message stays where it was."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(directory, "RECENT_MAX", recent_max)
-        known = Directory()
-        for at, one in enumerate(ids):
-            known.note("kt", at, [(at, b"%d" % one, "821012345678")])
+def test_older_ones_are_found_too(ids: set[int], names_max: int) -> None:
+    """A table that is full is followed by another; each message stays where it was."""
+    known = Directory(table_names_max=names_max, tables_max=60)
+    for at, one in enumerate(ids):
+        known.note("kt", at, [(at, b"%d" % one, "821012345678")])
+    known.note("kt", 99, [(at, b"y%d" % at, "821012345678") for at in range(names_max * 3)])
 
     found = {known.find("kt", b"%d" % one, "821012345678") for one in ids}
 
     assert found == {(at, at) for at in range(len(ids))}
+    assert known.find("kt", b"y%d" % (names_max * 3 - 1), "821012345678") == (
+        99,
+        names_max * 3 - 1,
+    )
 
 
-def test_oldest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many arrays are kept, and no more."""
-    monkeypatch.setattr(directory, "RECENT_MAX", 1)
-    known = Directory()
-    for at in range(directory.SEGMENTS_MAX + 1):
+def test_name_that_comes_again_is_the_newer_message() -> None:
+    """A centre that uses an id again means the message that it took last."""
+    known = Directory(table_names_max=2)
+    known.note("kt", 1, [(0, b"7", "821012345678")])
+    known.note("kt", 2, [(5, b"7", "821012345678")])
+
+    assert known.find("kt", b"7", "821012345678") == (2, 5)
+
+
+def test_oldest_are_forgotten() -> None:
+    """So many tables are kept, and no more."""
+    known = Directory(table_names_max=1, tables_max=3)
+    for at in range(4):
         known.note("kt", 1, [(at, b"x%d" % at, "821012345678")])
 
     assert known.find("kt", b"x0", "821012345678") is None

@@ -17,11 +17,14 @@ from cbgateway.domain.errors import (
     RejectedError,
     SignatureInvalidError,
     UnansweredError,
+    UnknownNameError,
 )
+from cbgateway.domain.incoming import MessageState
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import (
     BroadcastReport,
     Handle,
+    OnAirReport,
     Order,
     Report,
     Stop,
@@ -33,7 +36,7 @@ from cbgateway.domain.outcomes import Outcome
 from cbgateway.service import planning
 from cbgateway.service.dispatcher import Dispatcher
 from cbgateway.service.pacing import Pacer
-from cbgateway.service.reports import bulletin_report, incident_report
+from cbgateway.service.reports import bulletin_report, incident_report, on_air_report
 from cbgateway.service.sendable import check_sendable
 
 ROUNDS_MAX = 1000
@@ -58,6 +61,10 @@ class ScriptedLink:
     office: Any
     is_ready: asyncio.Event = field(default_factory=asyncio.Event)
     calls: list[Call] = field(default_factory=list)
+    asked: list[Handle] = field(default_factory=list)
+    told: OnAirReport | Exception = field(
+        default_factory=lambda: OnAirReport(MessageState.ENROUTE, (("KR-26", 98),))
+    )
     is_draining: bool = False
     window_max: int = 10
 
@@ -72,6 +79,13 @@ class ScriptedLink:
     async def wait_ready(self) -> None:
         """Wait until the test lets the peer be reached."""
         await self.is_ready.wait()
+
+    async def ask(self, handle: Handle) -> OnAirReport:
+        """Tell as told."""
+        self.asked.append(handle)
+        if isinstance(self.told, Exception):
+            raise self.told
+        return self.told
 
     async def send(self, order: Order, *, seal: str, handle: Handle, is_urgent: bool) -> Report:
         """Answer as told."""
@@ -90,7 +104,13 @@ def accept(order: Order) -> Report:
     """Say yes to everything."""
     if isinstance(order, Submit):
         return SubmitReport(bytes([Outcome.ACCEPTED]) * len(order.recipients), {})
-    return BroadcastReport(f"ref-{order.bulletin_id}")
+    return BroadcastReport(reference(order))
+
+
+def reference(order: Order) -> str:
+    """Give a name that no other broadcast has."""
+    identifier = order.broadcast.message_identifier if isinstance(order, WriteReplace) else ""
+    return f"ref-{order.bulletin_id}-{order.area.code}-{identifier}"
 
 
 def run_until(
@@ -146,7 +166,9 @@ def test_intent_is_committed_before_the_first_octet(office: Any) -> None:
     rows = run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.ACKED})
 
     assert [call.state_in_store for call in link.calls] == [DeliveryState.INTENT] * 2
-    assert {row.peer_reference for row in rows if row.lineage.peer_id == "kt"} == {"ref-inc-1/1"}
+    assert {row.peer_reference for row in rows if row.lineage.peer_id == "kt"} == {
+        reference(call.order) for call in link.calls
+    }
     assert states(rows, "skt") == {DeliveryState.READY}
 
 
@@ -160,7 +182,9 @@ def test_update_replaces_what_the_peer_has(office: Any) -> None:
     run_until(office, {"kt": link}, lambda rows: len(link.calls) == 4)
 
     assert {call.handle.name for call in link.calls[:2]} == {""}
-    assert {call.handle.name for call in link.calls[2:]} == {"ref-inc-1/1"}
+    assert {call.handle.name for call in link.calls[2:]} == {
+        reference(call.order) for call in link.calls[:2]
+    }
 
 
 def test_returning_peer_gets_only_the_newest(office: Any) -> None:
@@ -190,7 +214,9 @@ def test_withdrawal_stops_by_reference(office: Any) -> None:
     )
 
     assert all(isinstance(call.order, Stop) for call in link.calls[2:])
-    assert {call.handle.name for call in link.calls[2:]} == {"ref-inc-1/1"}
+    assert {call.handle.name for call in link.calls[2:]} == {
+        reference(call.order) for call in link.calls[:2]
+    }
     assert other.calls == []
     assert DeliveryState.SUPERSEDED in states(rows, "skt")
 
@@ -540,3 +566,65 @@ def test_last_look_names_what_is_wrong(office: Any) -> None:
         office.clock.advance(3600)
         with pytest.raises(ExpiredError):
             look(office, tx, row)
+
+
+def on_air(rows: tuple[Any, ...], peer_id: str = "kt") -> list[Any]:
+    """Give what a peer has said of its broadcasts."""
+    return [row.on_air for row in rows if row.lineage.peer_id == peer_id]
+
+
+def test_peer_is_asked_once_what_became_of_a_broadcast(office: Any) -> None:
+    """After one repetition period; what it says stands in the report."""
+    link = ScriptedLink("kt", accept, office)
+    office.issue(office.document())
+    run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.ACKED})
+    assert link.asked == []
+    office.clock.advance(3600)
+
+    rows = run_until(office, {"kt": link}, lambda rows: all(on_air(rows)))
+
+    names = {reference(call.order) for call in link.calls}
+    assert names == {handle.name for handle in link.asked}
+    assert len(link.asked) == len(link.calls)
+    told = on_air(rows)[0]
+    assert (told.state, told.areas, told.problem) == (MessageState.ENROUTE, (("KR-26", 98),), "")
+    report = on_air_report(told)
+    assert report is not None
+    assert report["areas"] == [{"area": "KR-26", "reached_percent": 98}]
+
+
+def test_refused_question_is_kept_and_one_without_link_is_asked_again(office: Any) -> None:
+    """What a peer refuses to tell stands in the report; a lost link tells nothing."""
+    link = ScriptedLink("kt", accept, office, told=NotSentError("no link"))
+    office.issue(office.document())
+    run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.ACKED})
+    office.clock.advance(3600)
+    rows = run_until(office, {"kt": link}, lambda rows: len(link.asked) == len(link.calls))
+    assert not any(on_air(rows))
+    link.told = RejectedError("ESME_RBCASTQUERYFAIL", is_temporary=False)
+    office.clock.advance(120)
+
+    rows = run_until(office, {"kt": link}, lambda rows: all(on_air(rows)))
+
+    assert {one.problem for one in on_air(rows)} == {"the peer refused: ESME_RBCASTQUERYFAIL"}
+
+
+def test_operator_has_peers_asked(office: Any) -> None:
+    """Only about what is on air; what was stopped meanwhile is not asked about."""
+    link = ScriptedLink("kt", accept, office)
+    office.issue(office.document())
+    run_until(office, {"kt": link}, lambda rows: states(rows) == {DeliveryState.ACKED})
+
+    assert office.gateway.ask_on_air("inc-1/1") == len(link.calls)
+    run_until(office, {"kt": link}, lambda rows: all(on_air(rows)))
+    assert len(link.asked) == len(link.calls)
+    office.gateway.ask_on_air("inc-1/1")
+    office.issue(office.later("withdrawal"))
+    rows = run_until(
+        office,
+        {"kt": link},
+        lambda rows: all(one.problem for one in on_air(rows) if one is not None),
+    )
+    assert {one.problem for one in on_air(rows) if one} == {"not on air any more"}
+    with pytest.raises(UnknownNameError):
+        office.gateway.ask_on_air("inc-9/1")

@@ -37,6 +37,12 @@ REFUSED = RejectedError("ESME_RSYSERR", is_temporary=False)
 THROTTLED = RejectedError("ESME_RTHROTTLED", is_temporary=True)
 
 
+def reference(leased: Leased) -> str:
+    """Give a name that no other broadcast has."""
+    lineage = leased.delivery.lineage
+    return f"ref-{leased.order.bulletin_id}-{lineage.region}-{lineage.message_identifier}"
+
+
 class Desk:
     """Plays the dispatcher for one peer."""
 
@@ -103,10 +109,10 @@ class Desk:
         with self.office.gateway.store.transaction() as tx:
             return self.outbox.next_window(tx, stream, answers, size=size, now=self.now, jitter=1.0)
 
-    def acknowledge(self, leased: Leased, *, failed: tuple[str, ...] = ()) -> None:
+    def acknowledge(self, leased: Leased, *, failed: tuple[str, ...] = (), name: str = "") -> None:
         """Have the peer say yes."""
         with self.office.gateway.store.transaction() as tx:
-            report = BroadcastReport(f"ref-{leased.order.bulletin_id}", failed)
+            report = BroadcastReport(name or reference(leased), failed)
             self.outbox.acknowledge(tx, leased, report, now=self.now)
 
     def fail(self, leased: Leased, error: GatewayError) -> None:
@@ -533,13 +539,50 @@ def test_replacement_that_the_peer_does_not_know_goes_out_as_new(office: Any) ->
         desk.acknowledge(one)
     office.issue(office.later("progress"))
     first = desk.lease()[0]
-    assert first.handle.name == "ref-inc-1/1"
+    assert first.handle.name.startswith("ref-inc-1/1")
 
-    desk.fail(first, ABSENT)
+    desk.fail(first, ABSENT)  # by its own name
+    by_alias = next(one for one in desk.lease() if one.order == first.order)
+    assert (by_alias.handle.name, by_alias.handle.may_be_on_air) == ("", True)
+    assert by_alias.handle.alias
+    desk.fail(by_alias, ABSENT)
 
     again = desk.lease()[0]
     assert again.order == first.order
     assert (again.handle.name, again.handle.may_be_on_air) == ("", False)
+
+
+def test_name_of_two_broadcasts_is_nobodys(office: Any) -> None:
+    """A centre that gives two broadcasts one name is not believed: both are stopped by alias."""
+    desk = Desk(office)
+    office.issue(office.document())
+    for one in desk.lease():
+        desk.acknowledge(one, name="the-same")
+    office.issue(office.later("withdrawal"))
+
+    stops = desk.lease()
+
+    assert len(stops) == 2
+    assert [(one.handle.name, one.handle.may_be_on_air) for one in stops] == [("", True)] * 2
+    assert all(one.handle.alias for one in stops)
+
+
+def test_stop_by_a_name_that_is_not_known_goes_by_alias(office: Any) -> None:
+    """A centre that has given a wrong name is asked again by ours, at once."""
+    desk = Desk(office)
+    office.issue(office.document())
+    for one in desk.lease():
+        desk.acknowledge(one)
+    office.issue(office.later("withdrawal"))
+    for one in desk.lease():
+        desk.fail(one, ABSENT)
+
+    stops = desk.lease()
+
+    assert [(one.handle.name, one.handle.may_be_on_air) for one in stops] == [("", True)] * 2
+    for one in stops:
+        desk.acknowledge(one)
+    assert desk.states("inc-1/2") == {DeliveryState.ACKED}
 
 
 def test_peer_that_knows_no_new_broadcast_is_not_asked_for_ever(office: Any) -> None:
@@ -569,7 +612,7 @@ def test_replacement_that_is_refused_leaves_the_old_one_on_air(office: Any) -> N
     stops = desk.lease()
 
     assert desk.states("inc-1/2") == {DeliveryState.REFUSED}
-    assert [one.handle.name for one in stops] == ["ref-inc-1/1"] * 2
+    assert [one.handle.name[:11] for one in stops] == ["ref-inc-1/1"] * 2
 
 
 @pytest.mark.parametrize("error", [NotSentError("no link"), THROTTLED])
@@ -659,8 +702,9 @@ def test_stop_of_what_the_peer_had_acknowledged_and_lost_is_refused_by_name(offi
     for one in desk.lease():
         desk.acknowledge(one)
     office.issue(office.later("withdrawal"))
-    for one in desk.lease():
-        desk.fail(one, ABSENT)
+    for _ in range(2):  # by its name, then by ours
+        for one in desk.lease():
+            desk.fail(one, ABSENT)
 
     assert desk.states("inc-1/2") == {DeliveryState.REFUSED}
     assert not any(row.is_on_air for row in desk.rows())
