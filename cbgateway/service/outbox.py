@@ -286,7 +286,8 @@ class Outbox:
     # What is asked about broadcasts
 
     def _may_ask(self, delivery: Delivery) -> bool:
-        return self._deployment.carriers[delivery.lineage.peer_id].smpp.broadcast.query
+        carrier = self._deployment.carriers.get(delivery.lineage.peer_id)
+        return carrier is not None and carrier.smpp.broadcast.query  # controllers tell by themselves
 
     def ask(self, tx: Transaction, bulletin_id: str, *, now: datetime) -> int:
         """Have peers asked now about a bulletin's broadcasts; gives about how many."""
