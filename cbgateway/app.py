@@ -526,8 +526,7 @@ class Gateway:
         return {
             code: make_link(
                 self.deployment.carriers[code],
-                host=settings.host,
-                port=settings.port,
+                places=settings.places,
                 system_id=settings.system_id,
                 password=read_password(settings.password_file),
                 random=random.random,

@@ -173,7 +173,7 @@ def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
     for code, carrier in settings.carriers.items():
         if carrier.is_laboratory:
             yield Level.FAIL, f"carriers.{code} is a laboratory; it does not belong in mode live"
-        if is_loopback(carrier.host) and not carrier.is_tunnel:
+        if not carrier.is_tunnel and any(is_loopback(host) for host, _ in carrier.places):
             detail = (
                 f"carriers.{code}.host is this machine, as simulators are; say is_tunnel = true "
                 "if the end of a tunnel listens there"

@@ -2,13 +2,14 @@
 
 import difflib
 import ipaddress
+import re
 import ssl
 import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError, KeyUnusableError
@@ -18,6 +19,44 @@ FILE_NAME = "cbgateway.toml"
 PASSWORD_CHARACTERS_MAX = 8  # SMPP 3.4 5.2.2: nine octets with the final NUL
 PROBLEMS_MAX = 20  # faults named before the rest is only counted
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+HOSTS_MAX = 8
+"""Places of one peer: each costs a pause before a place that answers is found."""
+
+
+def split_host(text: str, port: int) -> tuple[str, int]:
+    """Take HOST, HOST:PORT or [IPV6]:PORT apart; `port` is for those without one.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _HOST.fullmatch(text)
+    if match is None:
+        msg = f"{text!r} is no HOST, HOST:PORT or [IPV6]:PORT"
+        raise ValueError(msg)
+    host = match["bracketed"] or match["bare"] or match["host"]
+    given = int(match["port"] or port)
+    if not 1 <= given <= PORT_MAX:
+        msg = f"{text!r}: a port is 1 to {PORT_MAX}"
+        raise ValueError(msg)
+    return host, given
+
+
+PORT_MAX = 65_535
+_HOST = re.compile(
+    r"(?:\[(?P<bracketed>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\s\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
+    r"|(?P<bare>[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)",
+    re.ASCII,
+)
+
+
+def _host_and_port(text: str) -> str:
+    split_host(text, 1)
+    return text
+
+
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 
 
 class _Settings(BaseModel):
@@ -30,6 +69,9 @@ class CarrierSettings(_Settings):
     mode: Mode
     host: str = Field(min_length=1)
     port: Annotated[int, Field(ge=1, le=65535)]
+    more_hosts: Annotated[tuple[HostAndPort, ...], Field(max_length=HOSTS_MAX - 1)] = ()
+    """Other places of the same peer, such as 10.0.0.2 or 10.0.0.2:2776; the next one is tried after
+    each connection that failed or ended."""
     system_id: str = Field(min_length=1, max_length=15)
     password_file: Path
     is_laboratory: bool = False
@@ -48,6 +90,12 @@ class CarrierSettings(_Settings):
     """Speaks TLS, and trusts no other certificates than those that these authorities gave."""
     tls_server_name: str | None = None
     """What the peer's certificate is for, where that is not the host."""
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Where the peer is: host and port of each, the first one first."""
+        others = (split_host(one, self.port) for one in self.more_hosts)
+        return ((self.host, self.port), *others)
 
 
 class CapSenderSettings(_Settings):
@@ -221,10 +269,11 @@ def _check_modes(path: Path, settings: Settings) -> None:
                 f"{settings.mode.value!r}; modes never mix"
             )
             raise InputError(msg)
-        is_safe = carrier.is_laboratory or is_loopback(carrier.host)
-        if settings.mode is Mode.TEST and not is_safe:
+        hosts = [host for host, _ in carrier.places]
+        away = [] if carrier.is_laboratory else [one for one in hosts if not is_loopback(one)]
+        if settings.mode is Mode.TEST and away:
             msg = (
-                f"{path}: carriers.{code}.host {carrier.host!r} is another machine; test messages "
+                f"{path}: carriers.{code}.host {away[0]!r} is another machine; test messages "
                 "look like real ones, so say is_laboratory = true if no real phone is there"
             )
             raise InputError(msg)

@@ -1,7 +1,7 @@
 """Which carrier interface makes which link: one dict, extended by one line per interface."""
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from cbgateway.carriers.backoff import Turnstile
 from cbgateway.carriers.smpp.group import SmppGroup
@@ -23,13 +23,13 @@ def _smpp(
     binds = [
         SmppLink(
             carrier.code,
-            endpoint,
+            endpoint.turned(index),
             carrier.smpp.model_copy(update={"bind": kind}),
             random=random,
             inbox=inbox,
             turnstile=turnstile,
         )
-        for kind in (carrier.smpp.bind, *carrier.smpp.more_binds)
+        for index, kind in enumerate((carrier.smpp.bind, *carrier.smpp.more_binds))
     ]
     return binds[0] if len(binds) == 1 else SmppGroup(carrier.code, binds)
 
@@ -37,11 +37,10 @@ def _smpp(
 INTERFACES: Mapping[str, LinkMaker] = {"smpp": _smpp}
 
 
-def make_link(  # noqa: PLR0913 - keywords, one caller
+def make_link(
     carrier: CarrierProfile,
     *,
-    host: str,
-    port: int,
+    places: Sequence[tuple[str, int]],
     system_id: str,
     password: str,
     random: Callable[[], float],
@@ -53,8 +52,7 @@ def make_link(  # noqa: PLR0913 - keywords, one caller
 
     Args:
         carrier: whose `interface` says which protocol is spoken.
-        host: where the peer listens.
-        port: where the peer listens.
+        places: where the peer listens: host and port of each; further binds begin further on.
         system_id: who we are to the peer.
         password: how we prove it.
         random: gives numbers from 0 up to 1, for jitter.
@@ -62,5 +60,5 @@ def make_link(  # noqa: PLR0913 - keywords, one caller
         server_name: what the peer's certificate is for; None for the host.
         inbox: takes what the peer sends; None where nothing is taken.
     """
-    endpoint = Endpoint(host, port, Credentials(system_id, password), tls, server_name)
+    endpoint = Endpoint(tuple(places), Credentials(system_id, password), tls, server_name)
     return INTERFACES[carrier.interface](carrier, endpoint, random, inbox)

@@ -18,6 +18,7 @@ from cbgateway.domain.delivery import Event
 from cbgateway.domain.errors import (
     AuditError,
     DiskFullError,
+    InputError,
     PermissionDeniedError,
     StaleError,
     StoreFailedError,
@@ -26,7 +27,7 @@ from cbgateway.domain.errors import (
 from cbgateway.domain.incident import IncidentState
 from cbgateway.history import History
 from cbgateway.home import ballast_of, serving_lock
-from cbgateway.settings import FILE_NAME
+from cbgateway.settings import FILE_NAME, CarrierSettings, load_settings
 from cbgateway.storage.sqlite import SqliteStore
 from tests.campaigns.power_vfs import Disk, Fault, PowerVFS, power_vfs
 
@@ -564,6 +565,51 @@ def test_peers_that_are_near_override_their_profile(office: Any) -> None:
     assert again.carriers["kt"] == kt
     with pytest.raises(UnknownNameError, match="country"):
         carriers_of("xx")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("localhost", ("localhost", 9)),
+        ("127.0.0.2:2776", ("127.0.0.2", 2776)),
+        ("::1", ("::1", 9)),
+        ("[::1]", ("::1", 9)),
+        ("[::1]:2776", ("::1", 2776)),
+    ],
+)
+def test_places_of_a_peer(text: str, expected: tuple[str, int]) -> None:
+    """With a port of its own, or with the first one's."""
+    settings = CarrierSettings(
+        mode=Mode.TEST,
+        host="127.0.0.1",
+        port=9,
+        more_hosts=(text,),
+        system_id="gateway",
+        password_file=Path("password"),
+    )
+
+    assert settings.places == (("127.0.0.1", 9), expected)
+
+
+@pytest.mark.parametrize(
+    ("more_hosts", "problem"),
+    [
+        ('["x:y:z"]', "no HOST, HOST:PORT"),
+        ('["localhost:0"]', "a port is 1 to"),
+        ('["localhost:70000"]', "a port is 1 to"),
+        ('["192.0.2.1"]', "is_laboratory = true"),
+    ],
+)
+def test_wrong_places_are_refused(office: Any, more_hosts: str, problem: str) -> None:
+    """By name; and test messages go to no other machine by another place either."""
+    path = office.gateway.home / FILE_NAME
+    text = path.read_text("utf-8")
+    path.write_text(
+        text.replace("port = 2775\n", f"port = 2775\nmore_hosts = {more_hosts}\n"), "utf-8"
+    )
+
+    with pytest.raises(InputError, match=problem):
+        load_settings(office.gateway.home)
 
 
 def test_clock_of_the_machine_goes_on() -> None:

@@ -1,11 +1,11 @@
 """The association with one message centre: connect, bind, carry out orders, reconnect."""
 
 import asyncio
+import itertools
 import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from loguru import logger
@@ -69,15 +69,20 @@ class Endpoint:
     """Where a message centre listens, and who we are to it.
 
     Attributes:
+        places: host and port of each place where it listens, the likeliest first.
         tls: None speaks SMPP without it.
         server_name: what the centre's certificate is for, where TLS is spoken.
     """
 
-    host: str
-    port: int
+    places: tuple[tuple[str, int], ...]
     credentials: Credentials
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
+
+    def turned(self, count: int) -> "Endpoint":
+        """Give the same with the first `count` places at the end."""
+        at = count % len(self.places)
+        return replace(self, places=self.places[at:] + self.places[:at])
 
 
 class SmppLink:
@@ -109,6 +114,7 @@ class SmppLink:
         self._has_arrived = asyncio.Event()
         self.peer_id = peer_id
         self._endpoint = endpoint
+        self._places = itertools.cycle(endpoint.places)
         self._rules = rules
         self._backoff = Backoff(
             delay_min_s=rules.reconnect_delay_min_s,
@@ -188,11 +194,12 @@ class SmppLink:
             extra_requests_max=URGENT_SLOTS,
             takes_incoming=self._inbox is not None,
         )
+        host, port = next(self._places)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, pump = await loop.create_connection(
                 lambda: Pump(session, self._on_event, self._tell_waiters),
-                self._endpoint.host,
-                self._endpoint.port,
+                host,
+                port,
                 ssl=self._endpoint.tls,
                 server_hostname=self._endpoint.server_name,
             )
@@ -224,7 +231,7 @@ class SmppLink:
             items = [item for one in arrived for item in map(incoming, one.items)]
             are_taken = iter(await inbox.take(self.peer_id, items))
             for one in arrived:
-                session.answer(one, list(islice(are_taken, len(one.items))))
+                session.answer(one, list(itertools.islice(are_taken, len(one.items))))
             pump.flush()
         await pump.closed
 
