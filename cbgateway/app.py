@@ -15,6 +15,8 @@ from typing import Any, BinaryIO, TypeVar
 from loguru import logger
 
 from cbgateway.carriers.registry import make_link
+from cbgateway.carriers.smpp.outbind import Outbind
+from cbgateway.carriers.smpp.session import Credentials
 from cbgateway.codec import cbs
 from cbgateway.codec.dcs import choose_dcs
 from cbgateway.desk import Desk
@@ -60,7 +62,7 @@ from cbgateway.service.evidence import GATEWAY
 from cbgateway.service.inbox import Inbox
 from cbgateway.service.outbox import Outbox
 from cbgateway.service.writes import Write
-from cbgateway.settings import Settings, load_settings, read_password, tls_context
+from cbgateway.settings import CarrierSettings, Settings, load_settings, read_password, tls_context
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
@@ -533,9 +535,19 @@ class Gateway:
                 tls=tls_context(settings),
                 server_name=settings.tls_server_name,
                 inbox=inbox,
+                outbind=_outbind(settings),
             )
             for code, settings in self.settings.carriers.items()
         }
+
+
+def _outbind(settings: CarrierSettings) -> Outbind | None:
+    """Give where a peer may connect to us; None where it may not."""
+    given = settings.outbind
+    if given is None:
+        return None
+    centre = Credentials(given.system_id, read_password(given.password_file))
+    return Outbind(given.host, given.port, centre)
 
 
 def load_checked_profiles(root: Path | None) -> Profiles:

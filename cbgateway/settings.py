@@ -63,6 +63,17 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class OutbindSettings(_Settings):
+    """Where a peer may connect to us, to have us bind; its profile's `outbind` says as what."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Annotated[int, Field(ge=1, le=PORT_MAX)]
+    system_id: str = Field(min_length=1, max_length=15)
+    """What the peer calls itself."""
+    password_file: Path
+    """What it proves that with; whoever knows it learns our own password."""
+
+
 class CarrierSettings(_Settings):
     """One carrier's peer: where it is, and who we are to it."""
 
@@ -90,6 +101,16 @@ class CarrierSettings(_Settings):
     """Speaks TLS, and trusts no other certificates than those that these authorities gave."""
     tls_server_name: str | None = None
     """What the peer's certificate is for, where that is not the host."""
+
+    outbind: OutbindSettings | None = None
+    """Waits for the peer to connect, beside connecting to it."""
+
+    @model_validator(mode="after")
+    def _outbind_without_tls(self) -> Self:
+        if self.outbind is not None and self.tls_ca_file is not None:
+            msg = "outbind is not spoken over TLS; leave out one of outbind and tls_ca_file"
+            raise ValueError(msg)
+        return self
 
     @property
     def places(self) -> tuple[tuple[str, int], ...]:
@@ -224,6 +245,10 @@ def load_settings(home: Path) -> Settings:
                 code: carrier.model_copy(
                     update={
                         "password_file": home / carrier.password_file,
+                        "outbind": carrier.outbind
+                        and carrier.outbind.model_copy(
+                            update={"password_file": home / carrier.outbind.password_file}
+                        ),
                         "tls_ca_file": carrier.tls_ca_file and home / carrier.tls_ca_file,
                     }
                 )
@@ -270,6 +295,7 @@ def _check_modes(path: Path, settings: Settings) -> None:
             )
             raise InputError(msg)
         hosts = [host for host, _ in carrier.places]
+        hosts += [] if carrier.outbind is None else [carrier.outbind.host]
         away = [] if carrier.is_laboratory else [one for one in hosts if not is_loopback(one)]
         if settings.mode is Mode.TEST and away:
             msg = (

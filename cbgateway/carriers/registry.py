@@ -2,10 +2,12 @@
 
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from cbgateway.carriers.backoff import Turnstile
 from cbgateway.carriers.smpp.group import SmppGroup
 from cbgateway.carriers.smpp.link import Endpoint, SmppLink
+from cbgateway.carriers.smpp.outbind import Outbind
 from cbgateway.carriers.smpp.session import Credentials
 from cbgateway.domain.ports import CarrierLink, Inbox
 from cbgateway.profiles.models import CarrierProfile
@@ -23,7 +25,7 @@ def _smpp(
     binds = [
         SmppLink(
             carrier.code,
-            endpoint.turned(index),
+            replace(endpoint.turned(index), outbind=None),
             carrier.smpp.model_copy(update={"bind": kind}),
             random=random,
             inbox=inbox,
@@ -31,13 +33,16 @@ def _smpp(
         )
         for index, kind in enumerate((carrier.smpp.bind, *carrier.smpp.more_binds))
     ]
+    if endpoint.outbind is not None and carrier.smpp.outbind is not None:
+        rules = carrier.smpp.model_copy(update={"bind": carrier.smpp.outbind})
+        binds.append(SmppLink(carrier.code, endpoint, rules, random=random, inbox=inbox))
     return binds[0] if len(binds) == 1 else SmppGroup(carrier.code, binds)
 
 
 INTERFACES: Mapping[str, LinkMaker] = {"smpp": _smpp}
 
 
-def make_link(
+def make_link(  # noqa: PLR0913 - keywords, one caller
     carrier: CarrierProfile,
     *,
     places: Sequence[tuple[str, int]],
@@ -47,6 +52,7 @@ def make_link(
     tls: ssl.SSLContext | None = None,
     server_name: str | None = None,
     inbox: Inbox | None = None,
+    outbind: Outbind | None = None,
 ) -> CarrierLink:
     """Make the link to a carrier's peer; it connects when it is run.
 
@@ -59,6 +65,7 @@ def make_link(
         tls: what the connection is secured with; None where it is not.
         server_name: what the peer's certificate is for; None for the host.
         inbox: takes what the peer sends; None where nothing is taken.
+        outbind: where the peer may connect to us; None where it may not.
     """
-    endpoint = Endpoint(tuple(places), Credentials(system_id, password), tls, server_name)
+    endpoint = Endpoint(tuple(places), Credentials(system_id, password), tls, server_name, outbind)
     return INTERFACES[carrier.interface](carrier, endpoint, random, inbox)

@@ -11,7 +11,14 @@ import apsw
 import pytest
 from typer.testing import CliRunner
 
-from cbgateway.app import Gateway, SystemClock, carriers_of, load_checked_profiles, make_deployment
+from cbgateway.app import (
+    Gateway,
+    SystemClock,
+    _outbind,
+    carriers_of,
+    load_checked_profiles,
+    make_deployment,
+)
 from cbgateway.cli.main import app
 from cbgateway.domain.bulletin import BulletinState, Mode
 from cbgateway.domain.delivery import Event
@@ -27,7 +34,7 @@ from cbgateway.domain.errors import (
 from cbgateway.domain.incident import IncidentState
 from cbgateway.history import History
 from cbgateway.home import ballast_of, serving_lock
-from cbgateway.settings import FILE_NAME, CarrierSettings, load_settings
+from cbgateway.settings import FILE_NAME, CarrierSettings, load_settings, read_password
 from cbgateway.storage.sqlite import SqliteStore
 from tests.campaigns.power_vfs import Disk, Fault, PowerVFS, power_vfs
 
@@ -565,6 +572,47 @@ def test_peers_that_are_near_override_their_profile(office: Any) -> None:
     assert again.carriers["kt"] == kt
     with pytest.raises(UnknownNameError, match="country"):
         carriers_of("xx")
+
+
+OUTBIND = """
+[carriers.kt.outbind]
+port = 2999
+system_id = "smsc"
+password_file = "secrets/kt.password"
+"""
+
+
+def test_peer_may_connect_where_the_settings_say(office: Any) -> None:
+    """On this machine alone, unless they say otherwise; with a name and password of its own."""
+    home = office.gateway.home
+    path = home / FILE_NAME
+    path.write_text(path.read_text("utf-8") + OUTBIND, "utf-8")
+
+    outbind = _outbind(load_settings(home).carriers["kt"])
+
+    assert outbind is not None
+    assert (outbind.host, outbind.port, outbind.centre.system_id) == ("127.0.0.1", 2999, "smsc")
+    assert outbind.centre.password == read_password(home / "secrets/kt.password")
+    assert _outbind(load_settings(home).carriers["skt"]) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "outbind", "problem"),
+    [
+        ('tls_ca_file = "ca.pem"\n', OUTBIND, "not spoken over TLS"),
+        ("", f'{OUTBIND}host = "0.0.0.0"\n', "is_laboratory = true"),
+    ],
+)
+def test_outbind_that_would_not_be_safe_is_refused(
+    office: Any, before: str, outbind: str, problem: str
+) -> None:
+    """Our password goes back over it; and test messages come from this machine alone."""
+    path = office.gateway.home / FILE_NAME
+    text = path.read_text("utf-8").replace("port = 2775\n", f"port = 2775\n{before}")
+    path.write_text(text + outbind, "utf-8")
+
+    with pytest.raises(InputError, match=problem):
+        load_settings(office.gateway.home)
 
 
 @pytest.mark.parametrize(

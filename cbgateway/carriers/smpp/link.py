@@ -6,7 +6,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import NoReturn, assert_never
 
 from loguru import logger
 
@@ -25,6 +25,7 @@ from cbgateway.carriers.smpp.orders import (
     submit_requests,
     submit_template,
 )
+from cbgateway.carriers.smpp.outbind import Outbind, listening
 from cbgateway.carriers.smpp.session import (
     Answered,
     Arrived,
@@ -72,12 +73,14 @@ class Endpoint:
         places: host and port of each place where it listens, the likeliest first.
         tls: None speaks SMPP without it.
         server_name: what the centre's certificate is for, where TLS is spoken.
+        outbind: where to wait for the centre to connect, instead of connecting to it.
     """
 
     places: tuple[tuple[str, int], ...]
     credentials: Credentials
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
+    outbind: Outbind | None = None
 
     def turned(self, count: int) -> "Endpoint":
         """Give the same with the first `count` places at the end."""
@@ -151,11 +154,14 @@ class SmppLink:
         """Hold the bind up, reconnecting with backoff, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._turnstile.wait_s(now=loop.time()))
             try:
+                if self._endpoint.outbind is not None:
+                    await self._run_listening(self._endpoint.outbind)
+                await asyncio.sleep(self._turnstile.wait_s(now=loop.time()))
                 await self._run_once()
             except (OSError, TimeoutError) as error:
-                self._report(f"cannot connect: {str(error) or 'timed out'}")
+                what = "connect" if self._endpoint.outbind is None else "listen"
+                self._report(f"cannot {what}: {str(error) or 'timed out'}")
             await asyncio.sleep(self._backoff.next_s(now=loop.time()))
 
     async def wait_ready(self) -> None:
@@ -188,12 +194,7 @@ class SmppLink:
     async def _run_once(self) -> None:
         """Connect, and come back when the connection is gone."""
         loop = asyncio.get_running_loop()
-        session = SmppSession(
-            self._rules,
-            self._endpoint.credentials,
-            extra_requests_max=URGENT_SLOTS,
-            takes_incoming=self._inbox is not None,
-        )
+        session = self._make_session()
         host, port = next(self._places)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, pump = await loop.create_connection(
@@ -204,6 +205,36 @@ class SmppLink:
                 server_hostname=self._endpoint.server_name,
             )
         self._turnstile.passed(now=loop.time())
+        await self._hold(session, pump)
+
+    async def _run_listening(self, outbind: Outbind) -> NoReturn:
+        """Bind whenever the centre connects and asks for it, one connection at a time.
+
+        Raises:
+            OSError: nobody can listen there.
+        """
+        async with listening(outbind) as take:
+            while True:
+                transport, octets = await take()
+                session = self._make_session()
+                pump = Pump(session, self._on_event, self._tell_waiters)
+                transport.set_protocol(pump)
+                pump.connection_made(transport)
+                transport.resume_reading()
+                if octets:
+                    pump.data_received(octets)
+                await self._hold(session, pump)
+
+    def _make_session(self) -> SmppSession:
+        return SmppSession(
+            self._rules,
+            self._endpoint.credentials,
+            extra_requests_max=URGENT_SLOTS,
+            takes_incoming=self._inbox is not None,
+        )
+
+    async def _hold(self, session: SmppSession, pump: Pump) -> None:
+        """Carry on with a connection until it is gone."""
         self._session, self._pump = session, pump
         self._arrived.clear()
         taking = asyncio.create_task(self._take_in(session, pump))

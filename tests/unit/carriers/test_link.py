@@ -400,7 +400,7 @@ def test_authorities_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     """A file that is not there, or is no certificate, is found before anything is sent."""
     (tmp_path / "text.pem").write_text("no certificate")
     settings = CarrierSettings(
-        mode=Mode.TEST, places=[("127.0.0.1", 1)], system_id="gateway", password_file=tmp_path
+        mode=Mode.TEST, host="127.0.0.1", port=1, system_id="gateway", password_file=tmp_path
     )
 
     assert tls_context(settings) is None
