@@ -83,7 +83,6 @@ def test_centre_that_calls_is_bound_to(pieces: int) -> None:
                 for at in range(0, len(HELLO), size):
                     writer.write(HELLO[at : at + size])
                     await writer.drain()
-                    await asyncio.sleep(0)
                 bind = await one_pdu(reader)
                 seen.append(bind.body)
                 answer = smpp.BindReceiverResp(system_id="smsc")
@@ -149,9 +148,8 @@ def test_gateway_that_ends_closes_who_waits() -> None:
     async def run() -> bool:
         async with waiting() as (_, call):
             reader, _writer = await call(b"")
-            await asyncio.sleep(0)
-            for _ in range(20):
-                await asyncio.sleep(0)
+            other, _writer = await call(b"GET / HTTP/1.1\r\n\r\n")
+            assert await is_closed(other)  # so that the first one has been taken in, too
         return await is_closed(reader)
 
     assert asyncio.run(run())
