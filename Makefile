@@ -10,7 +10,7 @@ PEERS := tests/integration/peers/node_modules/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
 	campaign-kill-http campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
-	bench-core bench-http bench-smpp bench-smsc lock peers clean
+	bench-cbsp bench-core bench-http bench-smpp bench-smsc lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ test: setup ## the tests that need nothing from outside (two minutes)
 	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 
-integration: setup peers ## tests against outside peers: tshark, npm smpp, kannel, mosquitto
+integration: setup peers ## tests against outside peers: tshark, npm smpp, Kannel, mosquitto, Chromium, osmo-bsc (root)
 	$(BIN)/pytest -m integration
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
@@ -121,6 +121,9 @@ bench-http: setup ## measure intake over HTTP beside a bare server
 bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
 	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)
 
+bench-cbsp: setup ## measure one bulletin to 1, 100, 500 and 1,000 controllers
+	$(BIN)/python benchmarks/bench_cbsp.py
+
 lock: ## write requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url \
@@ -128,8 +131,13 @@ lock: ## write requirements.lock anew (needs uv)
 
 peers: $(PEERS) ## install the outside peers with apt and npm
 
-$(PEERS): tests/integration/peers/package-lock.json
+# The stations need nothing but their programs; where a service manager would start them, say
+# `systemctl disable --now osmo-bsc osmo-bts-virtual`, since the tests start their own.
+$(PEERS): tests/integration/peers/package-lock.json Makefile
 	need=; command -v tshark >/dev/null || need=tshark; command -v npm >/dev/null || need="$$need nodejs npm"; \
+	command -v osmo-bsc >/dev/null || need="$$need osmo-bsc"; \
+	command -v osmo-bts-virtual >/dev/null || need="$$need osmo-bts"; \
+	command -v ip >/dev/null || need="$$need iproute2"; \
 	command -v mosquitto_sub >/dev/null || need="$$need mosquitto mosquitto-clients"; \
 	command -v chromium >/dev/null || need="$$need chromium"; \
 	command -v bearerbox >/dev/null || need="$$need kannel"; \

@@ -28,6 +28,9 @@ from cbgateway.domain.people import Permission
 from cbgateway.interfaces.http.client import signed_headers
 from cbgateway.signing.keys import SigningKey
 
+TEXT = "[과기정통부] 부산 KT 통신 장애. 원인 확인 중"
+LETTERS = str.maketrans("0123456789", "가나다라마바사아자차")
+"""Digits in a text would be telephone numbers that nobody has verified."""
 ROOT = Path(__file__).parents[1]
 SENDERS = 8
 CONNECTIONS = 16
@@ -127,9 +130,7 @@ def requests(port: int, keys: list[SigningKey], kind: str, round_number: int) ->
             "incident": incident,
             "kind": kind,
             "regions": ["KR-26"],
-            "texts": {
-                "ko": f"[과기정통부] {number} 부산 KT 통신 장애 {round_number}. 원인 확인 중"
-            },
+            "texts": {"ko": f"{number}/{round_number} {TEXT}".translate(LETTERS)},
             "next_update": "PT30M",
         }
         body = json.dumps(document, ensure_ascii=False).encode()

@@ -39,6 +39,8 @@ from cbgateway.domain.people import Permission
 from cbgateway.settings import FILE_NAME
 from cbgateway.signing.keys import SigningKey
 
+LETTERS = str.maketrans("0123456789", "가나다라마바사아자차")
+"""Digits in a text would be telephone numbers that nobody has verified."""
 ROOT = Path(__file__).parents[1]
 WINDOW = 1_000
 SEAL_CHARACTERS = 480
@@ -207,7 +209,7 @@ def document(number: int, **changes: Any) -> bytes:  # noqa: ANN401 - JSON
         },
         "kind": "first",
         "regions": ["KR-26"],
-        "texts": {"ko": TEXT if number == 1 else f"{number} {TEXT[:60]}"},
+        "texts": {"ko": TEXT if number == 1 else f"{number} ".translate(LETTERS) + TEXT[:60]},
         "next_update": "PT30M",
     }
     return json.dumps(facts | changes).encode()

@@ -7,14 +7,16 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from loguru import logger
 
-from cbgateway.carriers.registry import make_link
+from cbgateway.carriers.cbsp.link import Endpoint as ControllerEndpoint
+from cbgateway.carriers.cbsp.listener import Listeners
+from cbgateway.carriers.registry import make_controller_link, make_link
 from cbgateway.carriers.smpp.outbind import Outbind
 from cbgateway.carriers.smpp.session import Credentials
 from cbgateway.codec import cbs
@@ -25,6 +27,7 @@ from cbgateway.domain.bulletin import BulletinState, Mode
 from cbgateway.domain.delivery import BulletinRecord, Event
 from cbgateway.domain.errors import (
     AuditError,
+    ConfigurationError,
     EncodeError,
     GatewayError,
     PermissionDeniedError,
@@ -32,7 +35,14 @@ from cbgateway.domain.errors import (
     UnknownNameError,
 )
 from cbgateway.domain.incident import IncidentState
-from cbgateway.domain.ports import CarrierLink, Clock, Store, Transaction
+from cbgateway.domain.ports import (
+    CarrierLink,
+    Clock,
+    ProbedLink,
+    ReloadingLink,
+    Store,
+    Transaction,
+)
 from cbgateway.front import serving_http, serving_mqtt
 from cbgateway.history import History
 from cbgateway.home import (
@@ -40,12 +50,15 @@ from cbgateway.home import (
     is_served,
     make_home,
     read_backup,
+    replace_file,
     restore_home,
     serving_lock,
     write_backup,
 )
 from cbgateway.interfaces.cap.exchange import CapExchange
 from cbgateway.interfaces.cap.incoming import CapSender, OpenedCap, open_cap
+from cbgateway.interfaces.cells import parse_cells, write_cells
+from cbgateway.interfaces.geometry import RegionFinder
 from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.keyring import Keyring
@@ -54,13 +67,19 @@ from cbgateway.profiles.contacts import Directory
 from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.loader import Profiles, load_profiles
 from cbgateway.profiles.models import Pacing
+from cbgateway.profiles.networks import NetworkProfile
+from cbgateway.profiles.regions import Regions
 from cbgateway.service import approval, intake, promises
 from cbgateway.service.authority import signer_of
+from cbgateway.service.coverage import CellMap
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
 from cbgateway.service.evidence import GATEWAY
 from cbgateway.service.inbox import Inbox
+from cbgateway.service.linktest import REQUEST as LINK_TEST
+from cbgateway.service.linktest import LinkTests
 from cbgateway.service.outbox import Outbox
+from cbgateway.service.reload import Reloader
 from cbgateway.service.writes import Write
 from cbgateway.settings import CarrierSettings, Settings, load_settings, read_password, tls_context
 from cbgateway.signing.canonical import canonical
@@ -397,6 +416,57 @@ class Gateway:
         )
         return self.store.put_recipients(carrier, lines)
 
+    # Radio networks
+
+    def import_cells(self, network: str, octets: bytes) -> CellMap:
+        """Take in the cells of a network from CSV, in place of those that were there.
+
+        Raises:
+            UnknownNameError: no controller of this gateway belongs to the network.
+            InputError: a line is wrong; names the line.
+        """
+        if network not in self.deployment.networks:
+            known = tuple(self.deployment.networks) or ("none",)
+            raise UnknownNameError("network", network, known=known)
+        regions = self.deployment.regions
+        sites = parse_cells(
+            octets,
+            regions=regions,
+            plmns=self.deployment.networks[network].plmns,
+            find=(lambda points: RegionFinder(regions).find(points)) if regions.polygons else None,
+        )
+        for site in sites:
+            if self.deployment.controllers.get(site.controller) != network:
+                known = tuple(self.deployment.controllers)
+                raise UnknownNameError("controller", site.controller, known=known)
+        path = cells_path(self.settings, network)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(path, write_cells(sites))
+        with self.store.transaction() as tx:
+            tx.record(Event(self.clock.now(), network, "cells", GATEWAY, {"cells": len(sites)}))
+        return CellMap(sites)
+
+    def peers(self) -> dict[str, Any]:
+        """Say how the peers of the serving process stand.
+
+        Raises:
+            ConfigurationError: no process serves this gateway.
+        """
+        if not is_served(self.settings):
+            msg = f"no process serves {self.home}; start `cbgateway serve --home {self.home}`"
+            raise ConfigurationError(msg)
+        try:
+            document: dict[str, Any] = json.loads(self.settings.peers.read_bytes())
+        except FileNotFoundError:
+            return {"asked": 0, "at": self.clock.now().isoformat(), "peers": []}
+        return document
+
+    def ask_for_link_tests(self) -> int:
+        """Have the serving process test every link; gives the number that `peers` will show."""
+        with self.store.transaction() as tx:
+            tx.bump(LINK_TEST)
+            return tx.count(LINK_TEST)
+
     # Operations
 
     def findings(self) -> list[Finding]:
@@ -446,20 +516,40 @@ class Gateway:
                 deliveries.setdefault(peer_id, {})[state.value] = count
             size = tx.audit_size()
             missed = tx.count(promises.COUNTER)
+            promised = self.telling.promises_in(tx)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
             "is_served": is_served(self.settings),
             "bulletins": states,
-            "open_deliveries": {code: deliveries.get(code, {}) for code in self.settings.carriers},
+            "open_deliveries": {
+                code: deliveries.get(code, {})
+                for code in (*self.settings.carriers, *self.settings.controllers)
+            },
             "audit": {
                 "origin": self.history.origin,
                 "entries": size,
                 "witnessed": None if witnessed is None else witnessed.size,
             },
-            "promises": {"missed": missed, "open": self.telling.promises()},
+            "promises": {"missed": missed, "open": promised},
             "has_ballast": ballast_of(self.settings).is_there(),
+            "peers": self._peer_ages(),
         }
+
+    def _peer_ages(self) -> dict[str, Any]:
+        """Say of each peer of the serving process whether it is up, and when its way was proved."""
+        try:
+            peers = self.peers()["peers"]
+        except ConfigurationError:
+            return {}  # nobody serves
+        ages: dict[str, Any] = {}
+        for peer in peers:
+            passed_at = (peer["link_test"] or {}).get("passed_at")
+            age = None
+            if passed_at is not None:
+                age = (self.clock.now() - datetime.fromisoformat(passed_at)).total_seconds()
+            ages[peer["peer_id"]] = {"is_up": peer["is_up"], "link_test_age_s": age}
+        return ages
 
     async def serve(self, stop: asyncio.Event, on_ready: Callable[[], None] | None = None) -> None:
         """Dispatch until `stop` is set, then end in order.
@@ -491,10 +581,18 @@ class Gateway:
                 random=random.random,
                 inbox=inbox,
             )
+            reloader = Reloader(
+                self.store,
+                self.deployment,
+                [link for link in links.values() if isinstance(link, ReloadingLink)],
+                clock=self.clock,
+            )
             beside = [
-                asyncio.create_task(self._witness()),
-                asyncio.create_task(self.telling.run()),
+                asyncio.create_task(work)
+                for work in (self._witness(), reloader.run(), self._link_tests(links).run())
             ]
+            done = asyncio.Event()
+            telling = asyncio.create_task(self._tell(done))
             try:
                 async with (
                     serving_http(self.desk, self.status, stop, on_ready) as front,
@@ -502,10 +600,17 @@ class Gateway:
                 ):
                     await dispatcher.run(stop, front.ready)
             finally:
+                done.set()
                 for task in beside:
                     task.cancel()
-                await asyncio.gather(*beside, return_exceptions=True)
+                await asyncio.gather(*beside, telling, return_exceptions=True)
+                self.settings.peers.unlink(missing_ok=True)
             await asyncio.to_thread(self.history.checkpoint)
+
+    async def _tell(self, done: asyncio.Event) -> None:
+        """Look after promises and pages through a connection of their own."""
+        with closing(SqliteStore.open(self.settings.database, mode=self.settings.mode)) as store:
+            await replace(self.telling, store=store).run(done)
 
     async def _witness(self) -> None:
         """Have the audit log witnessed whenever it has grown."""
@@ -524,7 +629,36 @@ class Gateway:
                     logger.error("the audit log cannot be witnessed: {}", error)
             await asyncio.sleep(WITNESS_INTERVAL_S)
 
+    def _link_tests(self, links: Mapping[str, CarrierLink]) -> LinkTests:
+        networks, controllers = self.deployment.networks, self.deployment.controllers
+        return LinkTests(
+            self.store,
+            [link for link in links.values() if isinstance(link, ProbedLink)],
+            intervals_s={
+                name: networks[network].cbsp.link_test_interval_s
+                for name, network in controllers.items()
+            },
+            clock=self.clock,
+            publish=lambda text: replace_file(self.settings.peers, text.encode(), is_durable=False),
+        )
+
     def _links(self, inbox: Inbox) -> Mapping[str, CarrierLink]:
+        return self._carrier_links(inbox) | self._controller_links()
+
+    def _controller_links(self) -> dict[str, CarrierLink]:
+        listeners = Listeners()
+        return {
+            name: make_controller_link(
+                name,
+                self.deployment.networks[one.network],
+                ControllerEndpoint(one.role, one.host, one.port, one.source),
+                listeners=listeners,
+                random=random.random,
+            )
+            for name, one in self.settings.controllers.items()
+        }
+
+    def _carrier_links(self, inbox: Inbox) -> dict[str, CarrierLink]:
         return {
             code: make_link(
                 self.deployment.carriers[code],
@@ -589,12 +723,21 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
             pacing = Pacing(messages_per_s=carrier_settings.messages_per_s)
             carrier = carrier.model_copy(update={"pacing": pacing})
         carriers[code] = carrier
+    networks = {}
+    for one in settings.controllers.values():
+        if one.network not in profiles.networks:
+            raise UnknownNameError("network", one.network, known=tuple(profiles.networks))
+        networks[one.network] = profiles.networks[one.network]
+    regions = profiles.regions[settings.country]
     return Deployment(
         mode=settings.mode,
         country=profiles.countries[settings.country],
-        regions=profiles.regions[settings.country],
+        regions=regions,
         carriers=carriers,
         templates=profiles.templates.get(settings.country, {}),
+        networks=networks,
+        controllers={name: one.network for name, one in settings.controllers.items()},
+        cells={code: _load_cells(settings, network, regions) for code, network in networks.items()},
         deadlines=_deadlines(settings, profiles),
         directory=profiles.directories.get(settings.country, Directory()),
         words={
@@ -610,6 +753,24 @@ def _deadlines(settings: Settings, profiles: Profiles) -> DeadlineProfile:
     if code not in profiles.deadlines:
         raise UnknownNameError("deadline profile", code, known=tuple(profiles.deadlines))
     return profiles.deadlines[code]
+
+
+def _load_cells(settings: Settings, network: NetworkProfile, regions: Regions) -> CellMap:
+    """Read the cells that were imported; a network without any has none.
+
+    Raises:
+        InputError: somebody has changed the file.
+    """
+    path = cells_path(settings, network.code)
+    if not path.exists():
+        return CellMap()
+    sites = parse_cells(path.read_bytes(), regions=regions, plmns=network.plmns, find=None)
+    return CellMap(sites)
+
+
+def cells_path(settings: Settings, network: str) -> Path:
+    """Give where a network's cells stand."""
+    return settings.cells / f"{network}.csv"
 
 
 def carriers_of(country: str) -> tuple[str, ...]:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from loguru import logger
@@ -16,9 +18,12 @@ from cbgateway.interfaces.mqtt.address import BrokerAddress
 from cbgateway.interfaces.mqtt.intake import MqttIntake
 from cbgateway.interfaces.mqtt.state import Board
 from cbgateway.interfaces.mqtt.topics import Topics
+from cbgateway.public.common import Site
+from cbgateway.public.site import Resource, render
 from cbgateway.settings import HttpSettings, MqttSettings, is_loopback, read_secret, trusting
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
+from cbgateway.telling import Telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,22 @@ class Front:
 
     ready: Callable[[], None]
     address: str | None
+
+
+class Pages:
+    """The public site, made anew at most once a second however many ask."""
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._made: tuple[datetime, Site] | None = None
+
+    def show(self, path: str) -> Resource:
+        """Give what a path shows."""
+        now = self._telling.clock.now().replace(microsecond=0)
+        made = self._made
+        if made is None or made[0] != now:
+            made = self._made = now, self._telling.site()
+        return render(made[1], path)
 
 
 @asynccontextmanager
@@ -94,11 +115,10 @@ async def serving_http(
             lookup=lookup,
             reading=reading,
             prepare=outlook.prepare,
-            approving=lambda bulletin_id, plan, approval: inside.approving_signed(
-                bulletin_id, plan, approval, reading=outlook
-            ),
+            approving=partial(inside.approving_signed, reading=outlook),
             published_keys=keyring.published_keys,
             facts=lambda: facts(reading),
+            show=Pages(Telling(desk.settings, desk.deployment, reading, desk.clock)).show,
             tokens=Tokens(http.tokens),
             is_ready=lambda: is_ready and not stop.is_set(),
             stop=stop,

@@ -29,6 +29,7 @@ DATABASE = "cbgateway.db"
 KEY_MEMBERS = "keys/"
 PASSWORD_MEMBERS = "secrets/"  # noqa: S105 - a folder, not a password
 PROFILE_MEMBERS = "profiles/"
+CELL_MEMBERS = "cells/"
 BACKUP_FORMAT = 1
 MEBIBYTE = 1_048_576
 
@@ -195,6 +196,8 @@ def write_backup(
             leftover.unlink()
     if settings.profiles is not None:
         members |= _files(PROFILE_MEMBERS, settings.profiles)
+    if settings.cells.is_dir():
+        members |= _files(CELL_MEMBERS, settings.cells)
     if with_secrets:
         members |= _files(KEY_MEMBERS, settings.keys)
         for code, carrier in settings.carriers.items():
@@ -247,6 +250,25 @@ def _write_new(path: Path, octets: bytes) -> None:
     except OSError:
         path.unlink()  # half of a file would pass for a whole one
         raise
+
+
+def replace_file(path: Path, octets: bytes, *, is_durable: bool = True) -> None:
+    """Put a file in the place of another, for its owner alone; nobody ever reads half of it.
+
+    Args:
+        path: which file.
+        octets: what it holds from now on.
+        is_durable: wait until the disk has it.
+    """
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(octets)
+        if is_durable:
+            file.flush()
+            os.fsync(file.fileno())
+    new.replace(path)
 
 
 def read_backup(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -348,7 +370,11 @@ def _target(home: Path, settings: Settings, name: str) -> Path:
     """
     if name in {DATABASE, FILE_NAME}:
         return settings.database if name == DATABASE else home / FILE_NAME
-    folders = {KEY_MEMBERS: settings.keys, PROFILE_MEMBERS: settings.profiles}
+    folders = {
+        KEY_MEMBERS: settings.keys,
+        PROFILE_MEMBERS: settings.profiles,
+        CELL_MEMBERS: settings.cells,
+    }
     for prefix, folder in folders.items():
         if folder is not None and name.startswith(prefix):
             target = (folder / name.removeprefix(prefix)).resolve()

@@ -20,7 +20,15 @@ from cbgateway.domain.errors import ConfigurationError, GatewayError, KeyUnusabl
 from cbgateway.domain.people import Key
 from cbgateway.domain.ports import Transaction
 from cbgateway.home import ballast_of
-from cbgateway.settings import FILE_NAME, Settings, is_loopback, read_password, read_secret
+from cbgateway.settings import (
+    FILE_NAME,
+    CarrierSettings,
+    ControllerSettings,
+    Settings,
+    is_loopback,
+    read_password,
+    read_secret,
+)
 from cbgateway.signing.keys import KNOWN_KEYS, SigningKey
 from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 
@@ -170,12 +178,19 @@ def _witness(home: Path, settings: Settings, doubtful: Level) -> Iterator[tuple[
 
 
 def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
-    for code, carrier in settings.carriers.items():
-        if carrier.is_laboratory:
-            yield Level.FAIL, f"carriers.{code} is a laboratory; it does not belong in mode live"
-        if not carrier.is_tunnel and any(is_loopback(host) for host, _ in carrier.places):
+    peers: list[tuple[str, CarrierSettings | ControllerSettings, list[str]]] = [
+        (f"carriers.{code}", carrier, [host for host, _ in carrier.places])
+        for code, carrier in settings.carriers.items()
+    ]
+    peers += [
+        (f"controllers.{name}", one, [one.remote]) for name, one in settings.controllers.items()
+    ]
+    for where, peer, hosts in peers:
+        if peer.is_laboratory:
+            yield Level.FAIL, f"{where} is a laboratory; it does not belong in mode live"
+        if not peer.is_tunnel and any(map(is_loopback, hosts)):
             detail = (
-                f"carriers.{code}.host is this machine, as simulators are; say is_tunnel = true "
+                f"{where}.host is this machine, as simulators are; say is_tunnel = true "
                 "if the end of a tunnel listens there"
             )
             yield Level.FAIL, detail

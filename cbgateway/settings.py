@@ -7,7 +7,7 @@ import ssl
 import stat
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -17,6 +17,7 @@ from cbgateway.profiles.models import BINDS_MAX, SMPP_WINDOW_MAX, Bind
 
 FILE_NAME = "cbgateway.toml"
 PASSWORD_CHARACTERS_MAX = 8  # SMPP 3.4 5.2.2: nine octets with the final NUL
+CBSP_PORT = 48049
 PROBLEMS_MAX = 20  # faults named before the rest is only counted
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -119,6 +120,37 @@ class CarrierSettings(_Settings):
         return ((self.host, self.port), *others)
 
 
+class ControllerSettings(_Settings):
+    """One base station controller: where it is, and which network it belongs to."""
+
+    mode: Mode
+    network: str
+    """Code of a network profile."""
+    role: Literal["connect", "listen"] = "connect"
+    """Whether we connect to it, as TS 48.049 has it, or listen for it."""
+    host: str = Field(min_length=1)
+    """Where it listens; with role listen, the address that we listen on."""
+    port: Annotated[int, Field(ge=1, le=65535)] = CBSP_PORT
+    source: str = ""
+    """With role listen, the address that it connects from; nobody else is let in."""
+    is_laboratory: bool = False
+    is_tunnel: bool = False
+
+    @model_validator(mode="after")
+    def _has_source(self) -> Self:
+        if (self.role == "listen") != bool(self.source):
+            msg = "source belongs to role listen, which needs it"
+            raise ValueError(msg)
+        if self.source:
+            ipaddress.ip_address(self.source)
+        return self
+
+    @property
+    def remote(self) -> str:
+        """The controller's own address."""
+        return self.source or self.host
+
+
 class CapSenderSettings(_Settings):
     """Somebody whose signed CAP alerts are taken in."""
 
@@ -192,6 +224,10 @@ class Settings(_Settings):
     """Room held for what is never blocked, should the disk be full."""
     keys: Path = Path("keys")
     profiles: Path | None = None
+    cells: Path = Path("cells")
+    """Where the cells of each network stand, as they were imported."""
+    peers: Path = Path("peers.json")
+    """Where the serving process tells how its peers stand."""
     http: HttpSettings | None = None
     mqtt: MqttSettings | None = None
     deadlines: str | None = None
@@ -201,6 +237,8 @@ class Settings(_Settings):
     site_url: str = ""
     """Where people find them, without a slash at the end; links are relative without it."""
     carriers: dict[str, CarrierSettings]
+    controllers: dict[str, ControllerSettings] = {}
+    """Base station controllers, by the name of each."""
     cap: CapSettings = Field(default_factory=CapSettings)
 
 
@@ -237,6 +275,8 @@ def load_settings(home: Path) -> Settings:
             "keys": home / settings.keys,
             "marks": home / settings.marks,
             "witness": home / settings.witness,
+            "cells": home / settings.cells,
+            "peers": home / settings.peers,
             "mqtt": None if settings.mqtt is None else _absolute_mqtt(home, settings.mqtt),
             "http": None if settings.http is None else _http(home, settings.http),
             "site": None if settings.site is None else home / settings.site,
@@ -287,22 +327,38 @@ def _http(home: Path, http: HttpSettings) -> HttpSettings:
 
 def _check_modes(path: Path, settings: Settings) -> None:
     """Refuse carriers of another mode, and test messages to what may be real phones."""
-    for code, carrier in settings.carriers.items():
-        if carrier.mode is not settings.mode:
+    peers: list[tuple[str, str, CarrierSettings | ControllerSettings, str]] = [
+        (f"carriers.{code}", "host", carrier, host)
+        for code, carrier in settings.carriers.items()
+        for host, _ in carrier.places
+    ]
+    peers += [
+        (f"carriers.{code}", "outbind.host", carrier, carrier.outbind.host)
+        for code, carrier in settings.carriers.items()
+        if carrier.outbind is not None
+    ]
+    peers += [
+        (f"controllers.{name}", "source" if one.source else "host", one, one.remote)
+        for name, one in settings.controllers.items()
+    ]
+    for where, key, peer, host in peers:
+        if peer.mode is not settings.mode:
             msg = (
-                f"{path}: carriers.{code}.mode is {carrier.mode.value!r}, the gateway's is "
+                f"{path}: {where}.mode is {peer.mode.value!r}, the gateway's is "
                 f"{settings.mode.value!r}; modes never mix"
             )
             raise InputError(msg)
-        hosts = [host for host, _ in carrier.places]
-        hosts += [] if carrier.outbind is None else [carrier.outbind.host]
-        away = [] if carrier.is_laboratory else [one for one in hosts if not is_loopback(one)]
-        if settings.mode is Mode.TEST and away:
+        is_safe = peer.is_laboratory or is_loopback(host)
+        if settings.mode is Mode.TEST and not is_safe:
             msg = (
-                f"{path}: carriers.{code}.host {away[0]!r} is another machine; test messages "
+                f"{path}: {where}.{key} {host!r} is another machine; test messages "
                 "look like real ones, so say is_laboratory = true if no real phone is there"
             )
             raise InputError(msg)
+    twice = settings.carriers.keys() & settings.controllers.keys()
+    if twice:
+        msg = f"{path}: {min(twice)!r} is a carrier and a controller; peers differ by name"
+        raise InputError(msg)
 
 
 def tls_context(carrier: CarrierSettings) -> ssl.SSLContext | None:
@@ -381,7 +437,15 @@ def _problem(path: Path, fault: Any) -> str:  # noqa: ANN401 - pydantic's fault 
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] != "extra_forbidden":
         return f"{path}: {where}: {fault['msg']}"
-    models = (Settings, CarrierSettings, HttpSettings, MqttSettings, CapSettings, CapSenderSettings)
+    models = (
+        Settings,
+        CarrierSettings,
+        ControllerSettings,
+        CapSettings,
+        CapSenderSettings,
+        HttpSettings,
+        MqttSettings,
+    )
     known = {name for model in models for name in model.model_fields}
     near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

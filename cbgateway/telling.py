@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -204,18 +205,22 @@ class Telling:
 
     def promises(self) -> list[dict[str, Any]]:
         """List what is promised, the earliest first, ready for JSON."""
-        now = self.clock.now()
         with self.store.read() as tx:
-            return [
-                {
-                    "incident": one.incident_id,
-                    "bulletin": one.bulletin_id or None,
-                    "due": one.due.isoformat(),
-                    "seconds_left": round((one.due - now).total_seconds()),
-                    "is_missed": one.is_missed(now),
-                }
-                for one in kept.promises(tx, self.deployment)
-            ]
+            return self.promises_in(tx)
+
+    def promises_in(self, tx: Transaction) -> list[dict[str, Any]]:
+        """Give the same inside a transaction that is open already."""
+        now = self.clock.now()
+        return [
+            {
+                "incident": one.incident_id,
+                "bulletin": one.bulletin_id or None,
+                "due": one.due.isoformat(),
+                "seconds_left": round((one.due - now).total_seconds()),
+                "is_missed": one.is_missed(now),
+            }
+            for one in kept.promises(tx, self.deployment)
+        ]
 
     def accept_document(self, bulletin_id: str, *, sender: str) -> bytes:
         """Give the document that submits a draft which the gateway has made."""
@@ -234,11 +239,14 @@ class Telling:
         with self.store.transaction() as tx:
             return kept.sweep(tx, self.deployment, now=now)
 
-    async def run(self) -> None:
-        """Look after promises and the public pages until cancelled, or until the disk fails."""
+    async def run(self, done: asyncio.Event) -> None:
+        """Look after promises and the public pages until `done`, or until the disk fails.
+
+        It works in a thread, so its store has to be its own: nobody waits for a read of it.
+        """
         problem = ""
         shown: object = None
-        while True:
+        while not done.is_set():
             try:
                 shown = await asyncio.to_thread(self._round, shown)
                 problem = ""
@@ -249,7 +257,8 @@ class Telling:
                 if str(error) != problem:
                     problem = str(error)
                     logger.error("pages or promises cannot be kept: {}", problem)
-            await asyncio.sleep(SWEEP_INTERVAL_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), SWEEP_INTERVAL_S)
 
     def _round(self, shown: object) -> object:
         """Look once; gives what the site shows, which is made anew when that is another.

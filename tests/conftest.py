@@ -72,6 +72,8 @@ class Office:
     gateway: Gateway
     clock: FakeClock
     keys: dict[str, SigningKey]
+    carrier: str = "kt"
+    close_radio: Callable[[], object] = lambda: None
     _count: int = field(default=0)
 
     def document(self, **changes: Any) -> dict[str, Any]:
@@ -83,7 +85,7 @@ class Office:
             "sender": "alice",
             "incident": {
                 "id": "inc-1",
-                "carrier": "kt",
+                "carrier": self.carrier,
                 "services": ["voice"],
                 "started_at": "2021-10-25T11:16:00+09:00",
             },

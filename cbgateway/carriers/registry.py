@@ -5,12 +5,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from cbgateway.carriers.backoff import Turnstile
+from cbgateway.carriers.cbsp.link import CbspLink
+from cbgateway.carriers.cbsp.link import Endpoint as ControllerEndpoint
+from cbgateway.carriers.cbsp.listener import Listeners
 from cbgateway.carriers.smpp.group import SmppGroup
 from cbgateway.carriers.smpp.link import Endpoint, SmppLink
 from cbgateway.carriers.smpp.outbind import Outbind
 from cbgateway.carriers.smpp.session import Credentials
 from cbgateway.domain.ports import CarrierLink, Inbox
 from cbgateway.profiles.models import CarrierProfile
+from cbgateway.profiles.networks import NetworkProfile
 
 LinkMaker = Callable[[CarrierProfile, Endpoint, Callable[[], float], Inbox | None], CarrierLink]
 
@@ -40,6 +44,26 @@ def _smpp(
 
 
 INTERFACES: Mapping[str, LinkMaker] = {"smpp": _smpp}
+
+
+def make_controller_link(
+    peer_id: str,
+    network: NetworkProfile,
+    endpoint: ControllerEndpoint,
+    *,
+    listeners: Listeners,
+    random: Callable[[], float],
+) -> CbspLink:
+    """Make the link to a base station controller; it connects, or listens, when it is run.
+
+    Args:
+        peer_id: how the gateway calls the controller.
+        network: how its kind is spoken to.
+        endpoint: where it is.
+        listeners: sockets that several links share.
+        random: gives numbers from 0 up to 1, for jitter.
+    """
+    return CbspLink(peer_id, endpoint, network.cbsp, listeners=listeners, random=random)
 
 
 def make_link(  # noqa: PLR0913 - keywords, one caller

@@ -372,6 +372,8 @@ def print_bulletin(report: dict[str, Any]) -> None:
     )
     for language, text in report["texts"].items():
         console.print(f"  {language}: {printable(text)}  [dim]({len(text)} characters)[/dim]")
+    if report["code"]:
+        console.print(f"  code: {report['code']}")
     for warning in report["warnings"]:
         console.print(f"  [yellow]warning: {printable(warning)}[/yellow]")
     if report["reason"]:
@@ -406,6 +408,7 @@ def _print_plan(prepared: Prepared) -> None:
     )
     for (peer, channel, is_stop), count in sorted(orders.items()):
         console.print(f"  {peer}: {count} {'stop' if is_stop else channel} order(s)")
+    _print_coverage(prepared)
     console.print(f"  recipients by SMS: {sum(o.recipients for o in prepared.plan.orders)}")
     for carrier, levels in _reach_lines(prepared).items():
         console.print(f"  reach, {carrier}: {levels}")
@@ -421,6 +424,17 @@ def _reach_lines(prepared: Prepared) -> dict[str, str]:
         words = dict.fromkeys(f"{one.level} ({one.reason})" for one in mine)
         lines[carrier] = "; ".join(words)
     return lines
+
+
+def _print_coverage(prepared: Prepared) -> None:
+    """Show which cells are reached, and where none is."""
+    for reach in prepared.plan.coverage:
+        for region, covered in reach.covered.items():
+            for one in covered:
+                console.print(f"  {one.controller}: {one.cells} cells in {region}")
+        if reach.bare:
+            bare = ", ".join(reach.bare)
+            console.print(f"  [yellow]{reach.network}: no cell in {bare}[/yellow]")
 
 
 def _wait(gateway: Gateway, bulletin_id: str, *, wait_s: float) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from cbgateway.cli import (
     audit,
     bulletin,
     cap,
+    cells,
     codec,
     demo,
     gateway,
@@ -16,6 +17,7 @@ from cbgateway.cli import (
     keys,
     mqtt,
     operations,
+    peers,
     profiles,
     recipients,
     replay,
@@ -49,6 +51,9 @@ app.add_typer(telling.briefing_app, name="briefing")
 app.add_typer(telling.site_app, name="site")
 app.add_typer(telling.text_app, name="text")
 app.add_typer(recipients.app, name="recipients")
+app.add_typer(cells.app, name="cells")
+app.command("peers", epilog=peers.PEERS_EXAMPLES)(peers.peers)
+app.add_typer(peers.link_app, name="link")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")

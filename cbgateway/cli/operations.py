@@ -77,6 +77,12 @@ def status(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     for carrier, states in report["open_deliveries"].items():
         open_work = ", ".join(f"{count} {state}" for state, count in states.items())
         console.print(f"{carrier}: {open_work or 'nothing open'}")
+    if report["peers"]:
+        peers = report["peers"].values()
+        ages = [one["link_test_age_s"] for one in peers if one["link_test_age_s"] is not None]
+        oldest = f"oldest link test {max(ages):.0f} s ago" if ages else "no link test yet"
+        up = sum(one["is_up"] for one in peers)
+        console.print(f"peers: {up} of {len(peers)} up, {oldest}")
     missed, promised = report["promises"]["missed"], report["promises"]["open"]
     late = sum(one["is_missed"] for one in promised)
     console.print(f"promises: {len(promised)} open, {late} of them late; {missed} missed so far")

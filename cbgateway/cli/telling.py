@@ -76,7 +76,7 @@ def export_site(
 ) -> None:
     """Bring a folder with the public pages up to date; only what changed is written.
 
-    `serve` does the same every second when the settings say site = "folder".
+    `serve` does the same when the settings say site = "folder".
     """
     if url is not None and not URL.fullmatch(url):
         msg = f"--url {url!r} is no address that begins with http:// or https://"

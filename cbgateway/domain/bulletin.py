@@ -157,3 +157,12 @@ class Bulletin:
     mode: Mode
     code: str = ""
     facts: Facts = field(default_factory=Facts)
+
+    @property
+    def words(self) -> dict[str, str]:
+        """Give the texts without the code, which differs when nothing else does."""
+        stands_in = "|" * len(self.code)
+        return {
+            language: text.replace(self.code, stands_in) if self.code else text
+            for language, text in self.texts.items()
+        }

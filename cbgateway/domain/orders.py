@@ -4,7 +4,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -16,10 +16,35 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """A region as a peer may be told of it: its code and its names by language."""
+    """A region as a peer may be told of it.
+
+    Attributes:
+        code: of the region.
+        names: by language.
+        cells: what the peer has there, for peers that know no regions: cells such as
+            ``450-08-1001-11``, location areas such as ``450-08-1001``, or ``*`` for all it has.
+    """
 
     code: str
     names: Mapping[str, str]
+    cells: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Primary:
+    """A notification without a text that goes before one, for phones to act at once (ETWS).
+
+    Attributes:
+        kind: 0 earthquake, 1 tsunami, 2 both, 3 test, 4 other.
+        has_alert: phones sound the emergency user alert.
+        has_popup: phones show it over everything else.
+        period_s: how long it is repeated.
+    """
+
+    kind: int
+    has_alert: bool
+    has_popup: bool
+    period_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +55,7 @@ class WriteReplace:
         repetition_period_s: seconds between two transmissions of all pages.
         number_of_broadcasts: transmissions until it expires, 1 to 65535.
         expires_at: when it has to leave the air; aware.
+        primary: what goes before the text; None for nothing.
     """
 
     bulletin_id: str
@@ -39,6 +65,7 @@ class WriteReplace:
     repetition_period_s: int
     number_of_broadcasts: int
     expires_at: datetime
+    primary: Primary | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +113,20 @@ class Handle:
         name: what the peer calls the newest version that it has answered for; else empty.
         alias: what we call it, 1 to 65535; 0 for short messages, which have none.
         may_be_on_air: True when some version may have left and was not stopped since.
+        versions: serial numbers of those versions, the newest first.
+        cells: where they may be on air, as their orders said.
+        has_primary: whether a notification without a text went before one of them.
+        is_recovery: this very order may have reached the peer before.
         is_acknowledged: True when the peer has said yes to one of those.
     """
 
     name: str = ""
     alias: int = 0
     may_be_on_air: bool = False
+    versions: tuple[int, ...] = ()
+    cells: tuple[str, ...] = ()
+    has_primary: bool = False
+    is_recovery: bool = False
     is_acknowledged: bool = False
 
 
@@ -167,7 +202,7 @@ def decode_order(encoded: str) -> Order:
     common: dict[str, Any] = {
         "bulletin_id": document["bulletin"],
         "alert_class": document["class"],
-        "area": Area(document["area"]["code"], document["area"]["names"]),
+        "area": _area(document["area"]),
         "expires_at": datetime.fromisoformat(document["expires"]),
     }
     match document["order"]:
@@ -177,6 +212,7 @@ def decode_order(encoded: str) -> Order:
                 broadcast=_broadcast(document["broadcast"]),
                 repetition_period_s=document["repetition_period_s"],
                 number_of_broadcasts=document["number_of_broadcasts"],
+                primary=Primary(**document["primary"]) if "primary" in document else None,
             )
         case "stop":
             return Stop(
@@ -200,16 +236,18 @@ def _document(order: Order) -> dict[str, Any]:
     common: dict[str, Any] = {
         "bulletin": order.bulletin_id,
         "class": order.alert_class,
-        "area": {"code": order.area.code, "names": dict(order.area.names)},
+        "area": _area_document(order.area),
         "expires": order.expires_at.astimezone(UTC).isoformat(),
     }
     match order:
         case WriteReplace():
+            primary = {} if order.primary is None else {"primary": asdict(order.primary)}
             return common | {
                 "order": "write_replace",
                 "broadcast": _broadcast_document(order.broadcast),
                 "repetition_period_s": order.repetition_period_s,
                 "number_of_broadcasts": order.number_of_broadcasts,
+                **primary,
             }
         case Stop():
             return common | {
@@ -225,6 +263,15 @@ def _document(order: Order) -> dict[str, Any]:
                 "recipients": list(order.recipients),
             }
     assert_never(order)
+
+
+def _area_document(area: Area) -> dict[str, Any]:
+    cells = {"cells": list(area.cells)} if area.cells else {}
+    return {"code": area.code, "names": dict(area.names), **cells}
+
+
+def _area(document: dict[str, Any]) -> Area:
+    return Area(document["code"], document["names"], tuple(document.get("cells", ())))
 
 
 def _broadcast_document(broadcast: Broadcast) -> dict[str, Any]:

@@ -1,9 +1,10 @@
 """What services ask of the outside: time, a store, links to carriers. `app` joins the two sides."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinState, Mode
@@ -31,7 +32,7 @@ from cbgateway.domain.incoming import (
     TakenIds,
 )
 from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.orders import Handle, OnAirReport, Order, Report
+from cbgateway.domain.orders import Handle, OnAirReport, Order, Report, WriteReplace
 from cbgateway.domain.people import Key, Person
 
 T = TypeVar("T")
@@ -349,6 +350,10 @@ class Transaction(Protocol):
         """List what may be sent to a peer now, the most urgent first, of `rank_max` at most."""
         ...
 
+    def waiting_peers(self) -> frozenset[str]:
+        """Name the peers for which something waits, due or not."""
+        ...
+
     def has_more_urgent_sms(self, peer_id: str, *, rank: int, at: datetime) -> bool:
         """Tell whether short messages of a higher class wait for a peer."""
         ...
@@ -446,6 +451,14 @@ class Transaction(Protocol):
 
     def deliveries(self, bulletin_id: str | None = None) -> tuple[Delivery, ...]:
         """List deliveries, in the order of their commits."""
+        ...
+
+    def on_air(self, peer_id: str) -> tuple[Delivery, ...]:
+        """List what is, or may be, on air at a peer."""
+        ...
+
+    def open_stops(self, peer_id: str) -> tuple[Delivery, ...]:
+        """List the stops that a peer has not carried out yet."""
         ...
 
     def in_state(self, state: DeliveryState) -> tuple[Delivery, ...]:
@@ -615,4 +628,115 @@ class CarrierLink(Protocol):
             UnansweredError: no answer in time.
             RejectedError: the peer refused, or does not know the broadcast.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A broadcast whose time has passed, and that may still be on air.
+
+    Attributes:
+        delivery_id: of its order.
+    """
+
+    delivery_id: int
+    order: WriteReplace
+
+
+@dataclass(frozen=True, slots=True)
+class OnAir:
+    """What a peer should have on air, and what it should not.
+
+    Attributes:
+        live: with the broadcasts that are left of each.
+        ended: to be taken off, where it still is.
+    """
+
+    live: tuple[WriteReplace, ...]
+    ended: tuple[Ended, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of comparing a peer with what it should have.
+
+    Attributes:
+        written: in how many cells something was missing and is on air again, by bulletin.
+        ended: deliveries that are off the air now.
+    """
+
+    written: Mapping[str, int]
+    ended: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """How a peer stands.
+
+    Attributes:
+        role: who connects: ``connect`` is us.
+        since_s: how long it is up, or down; None when it never was.
+        answered_s: how long ago it last answered.
+        round_trip_s: of the last question whether it is there.
+        broadcasts: messages that it has on air.
+        cells_on_air: cells that took one of them.
+        cells_failed: cells that did not.
+        cells_down: cells that cannot broadcast, as it says.
+        problem: why it is down.
+    """
+
+    peer_id: str
+    interface: str
+    role: str
+    address: str
+    is_up: bool
+    since_s: float | None
+    answered_s: float | None
+    round_trip_s: float | None
+    broadcasts: int
+    cells_on_air: int
+    cells_failed: int
+    cells_down: tuple[str, ...]
+    problem: str
+
+
+@runtime_checkable
+class ReloadingLink(Protocol):
+    """A link to a peer that may lose what it has on air, and can be asked what it has."""
+
+    peer_id: str
+
+    async def wait_reload(self) -> None:
+        """Return as soon as the peer may have lost something, or it is time to look."""
+        ...
+
+    async def reload(self, read: Callable[[], Awaitable[OnAir]]) -> Reloaded:
+        """Put on air again what is missing there, and take off what has ended.
+
+        Args:
+            read: gives what should be on air; called once nothing that is sent later can be
+                mistaken for something older.
+
+        Raises:
+            DeliveryError: the peer did not answer, or is gone.
+        """
+        ...
+
+
+@runtime_checkable
+class ProbedLink(Protocol):
+    """A link whose way to the peer and back can be proved without a public message."""
+
+    peer_id: str
+
+    async def probe(self) -> float:
+        """Go there and back; gives how many seconds that took.
+
+        Raises:
+            DeliveryError: the peer did not answer, or is gone.
+        """
+        ...
+
+    def status(self) -> PeerStatus:
+        """Say how the peer stands."""
         ...

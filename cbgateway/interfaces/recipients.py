@@ -43,7 +43,7 @@ def read_recipients(
     if is_parquet:
         where, rows = "row", parquet.read_rows(stream, COLUMNS)
     else:
-        where, rows = "line", _rows(stream)
+        where, rows = "line", rows_of(stream)
         _, header = next(rows, (1, []))
         if tuple(header) != COLUMNS:
             msg = f"line 1: the header is {','.join(COLUMNS)}, not {','.join(header)[:80]!r}"
@@ -66,7 +66,7 @@ def read_recipients(
         raise InputError(*problems)
 
 
-def _rows(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+def rows_of(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     """Give each row with the number of its last line.
 
     Raises:

@@ -9,10 +9,13 @@ from cbgateway.domain.incident import IncidentState, Service
 from cbgateway.profiles.contacts import ContactsFile, Directory, unverified
 from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.models import CarrierProfile, CountryProfile, LanguageRules
+from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import RegionsFile, Ring
 from cbgateway.profiles.templates import PLACEHOLDER, ChoiceSlot, Template, TemplateText
 from cbgateway.profiles.words import LanguageWords
 
+ETWS_IDENTIFIERS = range(4352, 4360)
+"""TS 23.041 9.4.1.2.2."""
 RING_POINTS_MIN = 4
 ALIAS_OCTETS_MAX = 100
 """A name that message centres may know an area by (SMPP 5.0 4.8.4.4)."""
@@ -117,6 +120,30 @@ def check_carrier(
         yield Problem(file, "smpp.broadcast.area_alias", problem)
     yield from _check_routes(file, carrier, country)
     yield from _check_smpp(file, carrier)
+
+
+def check_network(
+    file: str, network: NetworkProfile, countries: Mapping[str, CountryProfile]
+) -> Iterator[Problem]:
+    """Find what a network says of classes and numbers that its country does not have."""
+    yield from _check_name(file, network.code)
+    country = countries.get(network.country)
+    if country is None:
+        yield Problem(file, "country", f"{network.country!r} is no country; {_known(countries)}")
+        return
+    for plmn in network.plmns:
+        if not plmn.startswith(country.mcc):
+            yield Problem(file, "plmns", f"{plmn} does not begin with the MCC {country.mcc}")
+    rules = network.cbsp
+    for name, of_class in rules.classes.items():
+        key = f"cbsp.classes.{name}"
+        if name not in country.classes:
+            yield Problem(file, key, f"{name!r} is no class; {_known(country.classes)}")
+        elif of_class.primary and country.classes[name].message_identifier not in ETWS_IDENTIFIERS:
+            problem = "needs a message identifier of ETWS, 4352 to 4359"
+            yield Problem(file, f"{key}.primary", problem)
+    if rules.reconnect_delay_min_s > rules.reconnect_delay_max_s:
+        yield Problem(file, "cbsp.reconnect_delay_min_s", "is longer than reconnect_delay_max_s")
 
 
 def check_template(

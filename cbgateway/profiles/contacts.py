@@ -24,8 +24,12 @@ NO_NUMBER = re.compile(
     r"|\d{1,3}\.\d{1,2}"  # a fraction
     r")(?![\d.,:-]\d|\d)"
 )
-CODE = re.compile(r"(?<![0-9A-Za-z])(?=[0-9]*[A-Z])[0-9A-Z]{6}(?![0-9A-Za-z])")
-"""A verification code, ours or a partner's: digits among capital letters are dialled by nobody."""
+CODE = re.compile(
+    r"(?:코드|code)\s?[0-9A-HJKMNP-TV-Z]{6}(?![A-Z0-9-])"
+    r"|(?<![A-Z0-9-])(?=\d*[A-Z])[0-9A-HJKMNP-TV-Z]{6}(?![A-Z0-9-])",
+    re.IGNORECASE,
+)
+"""A verification code, of ours or of a partner whose bulletin we pass on."""
 RUN = re.compile(r"\+?\d(?:[ ().-]{0,2}\d)*")
 COUNTED = re.compile(
     r"\s*(?:%|분|시|초|명|개|곳|보|일|월|년|주|대|건|차|배|만|천|억|회|층|도|원|번째|"

@@ -19,12 +19,14 @@ from cbgateway.profiles.checks import (
     check_country,
     check_deadlines,
     check_language,
+    check_network,
     check_regions,
     check_template,
 )
 from cbgateway.profiles.contacts import ContactsFile, Directory
 from cbgateway.profiles.deadlines import STANDARD, DeadlineProfile
 from cbgateway.profiles.models import CarrierProfile, CountryProfile
+from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions, RegionsFile, Ring
 from cbgateway.profiles.templates import Template
 from cbgateway.profiles.words import LanguageWords
@@ -56,6 +58,7 @@ class Profiles:
     Attributes:
         countries: by code.
         carriers: by code.
+        networks: by code.
         regions: by country.
         templates: by country, then by code.
         deadlines: by code; the standard one is there in any case.
@@ -65,6 +68,7 @@ class Profiles:
 
     countries: dict[str, CountryProfile] = field(default_factory=dict)
     carriers: dict[str, CarrierProfile] = field(default_factory=dict)
+    networks: dict[str, NetworkProfile] = field(default_factory=dict)
     regions: dict[str, Regions] = field(default_factory=dict)
     templates: dict[str, dict[str, Template]] = field(default_factory=dict)
     deadlines: dict[str, DeadlineProfile] = field(default_factory=lambda: {STANDARD.code: STANDARD})
@@ -111,6 +115,9 @@ def check_profiles(root: Path | None, can_encode: CanEncode) -> tuple[Profiles, 
     for name, carrier in _read(folder, "carriers/*.toml", CarrierProfile, problems).items():
         problems += check_carrier(name, carrier, profiles.countries)
         profiles.carriers[carrier.code] = carrier
+    for name, network in _read(folder, "networks/*.toml", NetworkProfile, problems).items():
+        problems += check_network(name, network, profiles.countries)
+        profiles.networks[network.code] = network
     _read_words(folder, profiles, problems)
     for name, template in _read(folder, "templates/*/*.toml", Template, problems).items():
         problems += check_template(
@@ -141,6 +148,11 @@ def _read_words(folder: Path, profiles: Profiles, problems: list[Problem]) -> No
     for name, words in _read(folder, "languages/*.toml", LanguageWords, problems).items():
         problems += check_language(name, words)
         profiles.words[words.code] = words
+    for country in profiles.countries.values():
+        if country.default_language not in profiles.words:
+            file = f"countries/{country.code}.toml"
+            problem = f"there is no languages/{country.default_language}.toml"
+            problems.append(Problem(file, "default_language", problem))
 
 
 def _read_regions(folder: Path, profiles: Profiles, problems: list[Problem]) -> None:

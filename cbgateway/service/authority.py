@@ -1,6 +1,6 @@
 """Who signed, and may they: the same question at intake, at approval and before every send."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,12 +49,17 @@ def use_of(deployment: Deployment, class_name: str, kind: BulletinKind) -> Use:
         alert_class=class_name,
         severity=deployment.alert_class(class_name).severity,
         kind=kind,
-        channels=frozenset(
-            Channel(route)
-            for carrier in deployment.carriers.values()
-            for route in carrier.routes.get(class_name, ())
-        ),
+        channels=frozenset(_channels(deployment, class_name)),
     )
+
+
+def _channels(deployment: Deployment, class_name: str) -> Iterator[Channel]:
+    """Give the ways that bulletins of a class take."""
+    for carrier in deployment.carriers.values():
+        yield from map(Channel, carrier.routes.get(class_name, ()))
+    for network in deployment.networks.values():
+        if class_name in network.cbsp.classes:
+            yield Channel.BROADCAST
 
 
 def hands_of(tx: Transaction, record: BulletinRecord) -> tuple[Person, ...]:

@@ -9,9 +9,11 @@ from cbgateway.domain.errors import UnknownNameError
 from cbgateway.profiles.contacts import Directory
 from cbgateway.profiles.deadlines import STANDARD, DeadlineProfile
 from cbgateway.profiles.models import AlertClass, CarrierProfile, CountryProfile
+from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
 from cbgateway.profiles.templates import Template
 from cbgateway.profiles.words import LanguageWords
+from cbgateway.service.coverage import CellMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,9 @@ class Deployment:
     Attributes:
         carriers: by code; each is a peer of this gateway.
         templates: by name.
+        networks: by code; radio networks that are reached without a message centre.
+        controllers: which network each controller of this gateway belongs to.
+        cells: by network.
         deadlines: by when people hear.
         directory: numbers and links that texts may show.
         words: by language; texts in a language without words are not linted.
@@ -31,6 +36,9 @@ class Deployment:
     regions: Regions
     carriers: Mapping[str, CarrierProfile]
     templates: Mapping[str, Template]
+    networks: Mapping[str, NetworkProfile] = field(default_factory=dict)
+    controllers: Mapping[str, str] = field(default_factory=dict)
+    cells: Mapping[str, CellMap] = field(default_factory=dict)
     deadlines: DeadlineProfile = STANDARD
     directory: Directory = field(default_factory=Directory)
     words: Mapping[str, LanguageWords] = field(default_factory=dict)

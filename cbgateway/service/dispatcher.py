@@ -115,21 +115,25 @@ class Dispatcher:
                 task.cancel()
 
     async def _watch(self) -> None:
-        """Wake the peers when something was committed, and all of them now and then."""
+        """Wake peers with open work when something was committed, and now and then."""
         loop = asyncio.get_running_loop()
         next_sweep = loop.time()
         while True:
             if loop.time() >= next_sweep:
                 next_sweep = loop.time() + SWEEP_INTERVAL_S
                 await self._store.run(self._sweep)
-                self._wake_all()
+                self._wake()
             elif self._store.has_changed():
-                self._wake_all()
+                self._wake()
             await asyncio.sleep(POLL_INTERVAL_S)
 
-    def _wake_all(self) -> None:
+    def _wake(self) -> None:
+        """Wake those for which something waits: of a thousand peers most have nothing to do."""
+        with self._store.read() as tx:
+            waiting = tx.waiting_peers()
         for peer in self._peers:
-            peer.wake.set()
+            if peer.link.peer_id in waiting:
+                peer.wake.set()
 
     def _recover(self, tx: Transaction) -> dict[str, int]:
         self._confirmed = tx.count("clock")

@@ -62,12 +62,12 @@ def check_duplicate(
 def _alike(tx: Transaction, deployment: Deployment, bulletin: Bulletin, since: datetime) -> str:
     """Find the newest of the sender's bulletins whose text is much like this one's."""
     language = deployment.country.default_language
-    text = bulletin.texts.get(language, "")
+    text = bulletin.words.get(language, "")
     for record in tx.recent_bulletins(bulletin.sender, since=since, limit=SIMILAR_COMPARED_MAX):
         other = record.bulletin
         if record.state in UNSAID or other.bulletin_id == bulletin.bulletin_id:
             continue
-        if _are_alike(other.texts.get(language, ""), text):
+        if _are_alike(other.words.get(language, ""), text):
             return other.bulletin_id
     return ""
 

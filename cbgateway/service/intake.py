@@ -450,10 +450,9 @@ def _check_incident(
                 "or describe a new incident"
             )
             raise WorkflowError(msg)
-        if request.incident.carrier not in deployment.carriers:
-            raise UnknownNameError(
-                "carrier", request.incident.carrier, known=tuple(deployment.carriers)
-            )
+        operators = (*deployment.carriers, *deployment.networks)
+        if request.incident.carrier not in operators:
+            raise UnknownNameError("carrier", request.incident.carrier, known=operators)
         return ()
     if known is None:
         msg = f"incident {request.incident_id!r} is not known; its first bulletin opens it"

@@ -8,7 +8,7 @@ window can ever be in doubt; a second copy goes out once if the alert class says
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -171,7 +171,8 @@ class Outbox:
         order = self._order_to_send(tx, record, delivery, now)
         if order is None:
             return None
-        handle = tx.handle(delivery)
+        is_recovery = delivery.state is DeliveryState.IN_DOUBT
+        handle = replace(tx.handle(delivery), is_recovery=is_recovery)
         if delivery.is_stop and not handle.may_be_on_air:
             has_left = delivery.state is DeliveryState.IN_DOUBT
             state = DeliveryState.ACKED if has_left else DeliveryState.CANCELLED
@@ -285,7 +286,8 @@ class Outbox:
     # What is asked about broadcasts
 
     def _may_ask(self, delivery: Delivery) -> bool:
-        return self._deployment.carriers[delivery.lineage.peer_id].smpp.broadcast.query
+        carrier = self._deployment.carriers.get(delivery.lineage.peer_id)
+        return carrier is not None and carrier.smpp.broadcast.query  # controllers are not asked
 
     def ask(self, tx: Transaction, bulletin_id: str, *, now: datetime) -> int:
         """Have peers asked now about a bulletin's broadcasts; gives about how many."""

@@ -15,6 +15,7 @@ from cbgateway.service import budgets
 from cbgateway.service.approval import Prepared
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.planning import PlannedOrder
+from cbgateway.service.reach import reach_document
 
 
 def plan_report(
@@ -33,6 +34,7 @@ def plan_report(
         "broadcasts": [_broadcast(one) for one in prepared.plan.broadcasts],
         "short_messages": _short_messages(bulletin, prepared.plan.orders),
         "carriers": {code: _reach(some) for code, some in orders.items()},
+        "reach": reach_document(prepared.reach),
         "budgets": [
             {"region": region, "left": round(everybody, 3), "left_for_sender": round(sender, 3)}
             for region, (everybody, sender) in left.items()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cbgateway.codec import cbs, dcs
@@ -19,6 +19,7 @@ from cbgateway.domain.errors import EncodeError, ModeMismatchError, NotBroadcast
 from cbgateway.domain.orders import (
     Area,
     Order,
+    Primary,
     Stop,
     Submit,
     WriteReplace,
@@ -26,11 +27,15 @@ from cbgateway.domain.orders import (
     order_hash,
 )
 from cbgateway.profiles.models import CarrierProfile
+from cbgateway.profiles.networks import PRIMARY_KINDS, NetworkClass
+from cbgateway.service.coverage import CellMap, Covered
 from cbgateway.service.deployment import Deployment
 from cbgateway.signing.canonical import digest
 
 CHUNK_RECIPIENTS_MAX = 5_000
 """Recipients in one Submit: the unit of lease, intent and result."""
+
+ETWS_IDENTIFIERS = range(4352, 4360)
 
 NUMBER_OF_BROADCASTS_MAX = 65535
 """Sixteen bits on every interface (TS 23.041 9.3.9)."""
@@ -65,6 +70,21 @@ class PlannedOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Reach:
+    """What one radio network reaches of a bulletin's regions.
+
+    Attributes:
+        network: code.
+        covered: by region; controllers with their cells.
+        bare: the smallest regions in which the network has no cell.
+    """
+
+    network: str
+    covered: Mapping[str, tuple[Covered, ...]]
+    bare: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that goes out for one bulletin; an approval covers its hash.
 
@@ -72,12 +92,14 @@ class Plan:
         broadcasts: one per language.
         orders: for every peer, region, language and chunk of recipients.
         content_hash: of the document that was submitted.
+        coverage: what each radio network reaches.
     """
 
     bulletin: Bulletin
     content_hash: str
     broadcasts: tuple[Broadcast, ...]
     orders: tuple[PlannedOrder, ...]
+    coverage: tuple[Reach, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Give the plan as it is hashed, signed and kept."""
@@ -186,8 +208,11 @@ def plan(
             orders += _write_replaces(deployment, bulletin, carrier, broadcasts)
         if "sms" in channels:
             orders += _submits(deployment, bulletin, carrier, recipients.get(carrier.code, ()))
+    coverage = tuple(_coverage(deployment, bulletin))
+    for reach in coverage:
+        orders += _cell_orders(deployment, bulletin, reach, broadcasts)
     stops = _stops(deployment, bulletin, live, orders)
-    return Plan(bulletin, content_hash, broadcasts, (*stops, *orders))
+    return Plan(bulletin, content_hash, broadcasts, (*stops, *orders), coverage)
 
 
 def _write_replaces(
@@ -218,6 +243,66 @@ def _write_replaces(
                 expires_at=bulletin.expires,
             )
             yield _planned(lineage, broadcast.language, broadcast.serial_number, order)
+
+
+def _coverage(deployment: Deployment, bulletin: Bulletin) -> Iterator[Reach]:
+    """Find the cells of each network that has the class."""
+    for network in deployment.networks.values():
+        if bulletin.alert_class not in network.cbsp.classes:
+            continue
+        cells = deployment.cells.get(network.code, CellMap())
+        covered = {
+            region: tuple(
+                one
+                for one in cells.cover(region, deployment.regions, scope=network.cbsp.scope)
+                if deployment.controllers.get(one.controller) == network.code
+            )
+            for region in bulletin.regions
+        }
+        yield Reach(network.code, covered, cells.bare(bulletin.regions, deployment.regions))
+
+
+def _cell_orders(
+    deployment: Deployment, bulletin: Bulletin, reach: Reach, broadcasts: Sequence[Broadcast]
+) -> Iterator[PlannedOrder]:
+    """Order from each controller what its cells in each region are to send."""
+    rules = deployment.networks[reach.network].cbsp.classes[bulletin.alert_class]
+    period_s = deployment.alert_class(bulletin.alert_class).repetition_period_s
+    standing_s = (bulletin.expires - bulletin.sent).total_seconds()
+    for region, covered in reach.covered.items():
+        for one in covered:
+            for broadcast in broadcasts:
+                lineage = Lineage(
+                    one.controller,
+                    bulletin.incident_id,
+                    region,
+                    Channel.BROADCAST,
+                    broadcast.message_identifier,
+                )
+                order = WriteReplace(
+                    bulletin_id=bulletin.bulletin_id,
+                    alert_class=bulletin.alert_class,
+                    area=replace(_area(deployment, region), cells=one.places),
+                    broadcast=broadcast,
+                    repetition_period_s=period_s,
+                    number_of_broadcasts=math.ceil(standing_s / period_s),
+                    expires_at=bulletin.expires,
+                    primary=_primary(rules, broadcast),
+                )
+                yield _planned(lineage, broadcast.language, broadcast.serial_number, order)
+
+
+def _primary(rules: NetworkClass, broadcast: Broadcast) -> Primary | None:
+    """Give what goes before a text; only on the channels of ETWS (TS 23.041 9.4.1.2.2)."""
+    primary = rules.primary
+    if primary is None or broadcast.message_identifier not in ETWS_IDENTIFIERS:
+        return None
+    return Primary(
+        kind=PRIMARY_KINDS.index(primary.kind),
+        has_alert=primary.alert,
+        has_popup=primary.popup,
+        period_s=primary.period_s,
+    )
 
 
 def _submits(

@@ -158,8 +158,9 @@ def _raised(
     signature: str,
     now: datetime,
 ) -> Proposal:
-    if alarm.carrier not in deployment.carriers:
-        raise UnknownNameError("carrier", alarm.carrier, known=tuple(deployment.carriers))
+    operators = (*deployment.carriers, *deployment.networks)
+    if alarm.carrier not in operators:
+        raise UnknownNameError("carrier", alarm.carrier, known=operators)
     if alarm.region:
         deployment.check_region(alarm.region)
     incident = tx.incident_of_cause(person.name, _cause(alarm))

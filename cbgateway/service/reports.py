@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from cbgateway.domain.bulletin import Facts
 from cbgateway.domain.delivery import BulletinRecord, Delivery, OnAirEvidence
 from cbgateway.domain.incoming import NOTHING_YET, MessageState, message_states
 from cbgateway.domain.outcomes import Outcome
@@ -33,6 +34,8 @@ def bulletin_report(record: BulletinRecord, deliveries: Iterable[Delivery]) -> d
         "next_update_at": None
         if bulletin.next_update_at is None
         else bulletin.next_update_at.isoformat(),
+        "code": bulletin.code or None,
+        "facts": _facts(bulletin.facts),
         "references": [
             {
                 "sender": reference.sender,
@@ -51,6 +54,16 @@ def bulletin_report(record: BulletinRecord, deliveries: Iterable[Delivery]) -> d
         "seals": {delivery.lineage.region: delivery.seal for delivery in deliveries},
         "deliveries": [delivery_report(delivery) for delivery in deliveries],
         "carriers": carrier_totals(deliveries),
+    }
+
+
+def _facts(facts: Facts) -> dict[str, Any]:
+    return {
+        "cause": facts.cause or None,
+        "confidence": facts.confidence.value,
+        "eta": None if facts.eta is None else facts.eta.isoformat(),
+        "emergency_calls": facts.emergency_calls.value,
+        "workarounds": list(facts.workarounds),
     }
 
 

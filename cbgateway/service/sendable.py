@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cbgateway.domain.bulletin import BulletinState
 from cbgateway.domain.delivery import BulletinRecord, Decision, Delivery
@@ -18,6 +19,9 @@ from cbgateway.service.authority import check_submitter
 from cbgateway.service.deployment import Deployment
 from cbgateway.signing.canonical import digest
 from cbgateway.signing.seal import check_seal, open_seal
+
+PLANS_MAX = 16
+"""Plans that are remembered; more bulletins are hardly ever on their way at once."""
 
 
 def is_lapsed(deployment: Deployment, record: BulletinRecord, *, now: datetime) -> bool:
@@ -89,10 +93,21 @@ def check_authority(
 
 def _check_plan(tx: Transaction, delivery: Delivery, decision: Decision) -> None:
     """Check that this very order is part of the plan that was signed."""
-    plan = json.loads(tx.plan(delivery.bulletin_id) or "{}")
-    if digest(plan) != decision.plan_hash:
+    plan_hash, orders = _read_plan(tx.plan(delivery.bulletin_id) or "{}")
+    if plan_hash != decision.plan_hash:
         msg = f"the plan of {delivery.bulletin_id} is not the one that was approved"
         raise SignatureInvalidError(msg)
-    if order_hash(delivery.order) not in plan["orders"]:
+    if order_hash(delivery.order) not in orders:
         msg = f"order {delivery.delivery_id} is not part of what was approved"
         raise SignatureInvalidError(msg)
+
+
+@lru_cache(maxsize=PLANS_MAX)
+def _read_plan(document: str) -> tuple[str, frozenset[str]]:
+    """Give a plan's hash and the hashes of its orders.
+
+    The text is read from the store for every order, and looked into once: a plan for a thousand
+    controllers names two thousand orders, and hashing it for each of them would take seconds.
+    """
+    plan = json.loads(document)
+    return digest(plan), frozenset(plan.get("orders", ()))

@@ -128,9 +128,8 @@ def with_code(text: str, code: str) -> str:
 def free_contacts(deployment: Deployment, bulletin: Bulletin) -> tuple[Found, ...]:
     """Give the numbers and links in a bulletin's texts that the directory does not have."""
     found: dict[str, Found] = {}
-    for text in bulletin.texts.values():
-        plain = text.replace(bulletin.code, STANDS_IN) if bulletin.code else text
-        for one in unverified(deployment.directory.find(plain)):
+    for text in bulletin.words.values():
+        for one in unverified(deployment.directory.find(text)):
             found.setdefault(one.shown, one)
     return tuple(found.values())
 

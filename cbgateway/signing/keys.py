@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -29,6 +30,9 @@ KNOWN_KEYS = frozenset(
 )
 """Public keys whose private halves anybody can read."""
 
+VERIFIED_MAX = 64
+"""Signatures that are remembered, each with what was signed: at most a few MiB."""
+
 
 def key_id_of(public_key: bytes) -> str:
     """Name a public key by the start of its JWK thumbprint.
@@ -39,8 +43,14 @@ def key_id_of(public_key: bytes) -> str:
     return encode_base64url(hashlib.sha256(canonical(jwk)).digest())[:KEY_ID_CHARACTERS]
 
 
+@lru_cache(maxsize=VERIFIED_MAX)
 def verifies(public_key: bytes, signature: bytes, message: bytes) -> bool:
-    """Tell whether `signature` over `message` was made with the private half of `public_key`."""
+    """Tell whether `signature` over `message` was made with the private half of `public_key`.
+
+    The answer depends on nothing else, so it is remembered: a bulletin for a thousand controllers
+    has its signatures looked at before each of its orders. Whether a key still counts is not
+    asked here.
+    """
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):

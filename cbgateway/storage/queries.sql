@@ -270,6 +270,16 @@ WHERE peer_id = :peer_id AND due_ms IS NOT NULL AND due_ms <= :at_ms AND expires
           AND busy.message_identifier IS d.message_identifier))
 ORDER BY rank, delivery_id LIMIT :limit;
 
+-- name: waiting_peers
+-- from peer to peer over the index, however many orders each has
+WITH RECURSIVE peer (id) AS (
+  SELECT min(peer_id) FROM delivery INDEXED BY delivery_due WHERE due_ms IS NOT NULL
+  UNION ALL
+  SELECT (SELECT min(peer_id) FROM delivery INDEXED BY delivery_due
+          WHERE due_ms IS NOT NULL AND peer_id > peer.id)
+  FROM peer WHERE peer.id IS NOT NULL)
+SELECT id FROM peer WHERE id IS NOT NULL;
+
 -- name: more_urgent_sms
 SELECT 1 FROM delivery INDEXED BY delivery_due
 WHERE peer_id = :peer_id AND due_ms IS NOT NULL AND due_ms <= :at_ms AND expires_ms > :at_ms
@@ -295,11 +305,20 @@ WHERE is_on_air = 1 AND peer_id = :peer_id AND incident_id = :incident_id AND re
   AND (:before_id IS NULL OR delivery_id < :before_id);
 
 -- name: handle
-SELECT peer_reference, alias, state FROM delivery
+SELECT peer_reference, alias, state, serial_number, order_document FROM delivery
 WHERE is_on_air = 1 AND peer_id = :peer_id AND incident_id = :incident_id AND region = :region
   AND message_identifier = :message_identifier AND serial_number & 65520 = :serial_number & 65520
   AND delivery_id <= :delivery_id
 ORDER BY delivery_id DESC;
+
+-- name: on_air
+SELECT * FROM delivery INDEXED BY delivery_on_air
+WHERE is_on_air = 1 AND peer_id = :peer_id ORDER BY delivery_id;
+
+-- name: open_stops
+SELECT * FROM delivery INDEXED BY delivery_open
+WHERE state IN ('ready', 'intent', 'in_doubt') AND is_stop = 1 AND peer_id = :peer_id
+ORDER BY delivery_id;
 
 -- name: is_named_otherwise
 SELECT count(*) FROM delivery

@@ -68,6 +68,7 @@ CREATE INDEX bulletin_open ON bulletin (expires_ms)
   WHERE state IN ('pending', 'returned', 'approved', 'live');
 CREATE INDEX bulletin_by_sender ON bulletin (submitted_by, submitted_ms);
 CREATE INDEX bulletin_by_said ON bulletin (submitted_by, said, submitted_ms);
+CREATE INDEX bulletin_by_code ON bulletin (json_extract(document, '$.code'));
 CREATE TRIGGER bulletin_is_immutable BEFORE UPDATE OF document ON bulletin
   WHEN old.state NOT IN ('draft', 'returned')
   BEGIN SELECT raise(ABORT, 'a bulletin that was submitted is never changed'); END;

@@ -44,7 +44,7 @@ from cbgateway.domain.lifecycle import (
     advance_delivery,
     advance_incident,
 )
-from cbgateway.domain.orders import Handle
+from cbgateway.domain.orders import Handle, WriteReplace, decode_order
 from cbgateway.domain.people import Key, Person
 from cbgateway.signing import tlog
 from cbgateway.signing.canonical import canonical, digest
@@ -462,6 +462,9 @@ class SqliteTransaction:
         )
         return tuple(map(delivery_of, rows))
 
+    def waiting_peers(self) -> frozenset[str]:
+        return frozenset(peer_id for (peer_id,) in self._run("waiting_peers"))
+
     def has_more_urgent_sms(self, peer_id: str, *, rank: int, at: datetime) -> bool:
         return bool(
             self._rows("more_urgent_sms", peer_id=peer_id, rank=rank, at_ms=milliseconds(at))
@@ -600,6 +603,12 @@ class SqliteTransaction:
             return tuple(map(delivery_of, self._rows("deliveries")))
         return tuple(map(delivery_of, self._rows("deliveries_of", bulletin_id=bulletin_id)))
 
+    def on_air(self, peer_id: str) -> tuple[Delivery, ...]:
+        return tuple(map(delivery_of, self._rows("on_air", peer_id=peer_id)))
+
+    def open_stops(self, peer_id: str) -> tuple[Delivery, ...]:
+        return tuple(map(delivery_of, self._rows("open_stops", peer_id=peer_id)))
+
     def in_state(self, state: DeliveryState) -> tuple[Delivery, ...]:
         if state is DeliveryState.INTENT:
             return tuple(map(delivery_of, self._rows("in_flight")))
@@ -624,10 +633,21 @@ class SqliteTransaction:
             delivery_id=delivery.delivery_id,
         )
         name = _first(row["peer_reference"] for row in rows if row["peer_reference"])
+        orders = [
+            decode_order(row["order_document"])
+            for row in rows
+            if '"cells"' in row["order_document"]
+        ]
+        cells = dict.fromkeys(cell for order in orders for cell in order.area.cells)
         return Handle(
             name=name or "",
             alias=delivery.alias,
             may_be_on_air=bool(rows),
+            versions=tuple(dict.fromkeys(row["serial_number"] for row in rows)),
+            cells=tuple(cells),
+            has_primary=any(
+                isinstance(order, WriteReplace) and order.primary is not None for order in orders
+            ),
             is_acknowledged=any(row["state"] == DeliveryState.ACKED for row in rows),
         )
 
@@ -764,12 +784,7 @@ class SqliteTransaction:
 
 def _said(bulletin: Bulletin) -> str:
     """Name what a bulletin tells whom: the same name for the same, whatever the order and code."""
-    code = bulletin.code
-    texts = {
-        language: text.replace(code, "") if code else text
-        for language, text in bulletin.texts.items()
-    }
-    return digest({"regions": sorted(bulletin.regions), "texts": texts})
+    return digest({"regions": sorted(bulletin.regions), "texts": bulletin.words})
 
 
 def _first(items: Iterable[T]) -> T | None:

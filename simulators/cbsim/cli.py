@@ -2,7 +2,7 @@
 
 import typer
 
-from cbsim import broker_cli, esme_cli, smsc_cli
+from cbsim import broker_cli, bsc_cli, esme_cli, smsc_cli
 
 app = typer.Typer(
     name="cbsim",
@@ -22,6 +22,7 @@ def main() -> None:
 app.command("smsc", epilog=smsc_cli.EXAMPLES)(smsc_cli.smsc)
 app.command("broker", epilog=broker_cli.EXAMPLES)(broker_cli.broker)
 app.command("esme", epilog=esme_cli.EXAMPLES)(esme_cli.esme)
+app.command("bsc", epilog=bsc_cli.EXAMPLES)(bsc_cli.bsc)
 
 
 def run() -> None:

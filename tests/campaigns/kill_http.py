@@ -26,7 +26,7 @@ from cbgateway.domain.people import Permission
 from cbgateway.interfaces.http.client import signed_headers
 from cbgateway.signing.canonical import digest
 from cbgateway.signing.keys import SigningKey
-from tests.campaigns.kill import Child, fork, percentiles, say, start
+from tests.campaigns.kill import LETTERS, Child, fork, percentiles, say, start
 
 MACHINES = 4
 HOST = "127.0.0.1"
@@ -83,7 +83,7 @@ class Machine(threading.Thread):
             },
             "kind": "first",
             "regions": ["KR-26"],
-            "texts": {"ko": f"장애 {self.machine} {count}"},
+            "texts": {"ko": f"장애 {self.machine} {count}".translate(LETTERS)},
             "next_update": "PT1H",
         }
         body = json.dumps(document, ensure_ascii=False).encode()

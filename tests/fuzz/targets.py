@@ -43,7 +43,7 @@ from cbsim.handset import Handset
 from cbsim.network import Network
 from cbsim.seals import PublishedKey, check_seal
 from cbsim.smsc import MessageCentre, SmscSession, VendorTlvs
-from tests.fuzz import mutate, seeds
+from tests.fuzz import mutate, seeds, targets_cbsp
 from tests.fuzz.engine import Target
 
 REGIONS = frozenset({"KR", "KR-11", "KR-26"})
@@ -578,7 +578,15 @@ def _documents() -> Iterator[tuple[str, Target]]:
 
 TARGETS: Mapping[str, Target] = dict(
     entry
-    for family in (_codecs, _smpp, _sessions, _phone_targets, _signatures, _documents)
+    for family in (
+        _codecs,
+        _smpp,
+        targets_cbsp.family,
+        _sessions,
+        _phone_targets,
+        _signatures,
+        _documents,
+    )
     for entry in family()
 )
 """Target by name."""

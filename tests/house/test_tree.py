@@ -25,6 +25,7 @@ READS_CLOCK = {
     ROOT / "cbgateway" / "app.py",
     ROOT / "cbgateway" / "cli" / "bulletin.py",  # waits for answers
     ROOT / "cbgateway" / "cli" / "demo_run.py",  # has a clock of its own
+    ROOT / "cbgateway" / "cli" / "peers.py",  # waits for answers
     ROOT / "simulators" / "cbsim" / "clock.py",
 }
 

@@ -19,6 +19,7 @@ from cbgateway.interfaces.mqtt.topics import SUBMIT, Topics
 from cbgateway.service.intake import SUBMISSION
 from cbgateway.signing.keys import SigningKey
 from cbgateway.storage.sqlite import SqliteStore
+from tests.campaigns.kill import LETTERS
 from tests.integration.brokers import Mosquitto, Served
 
 pytestmark = pytest.mark.integration
@@ -80,7 +81,7 @@ def document(name: str) -> dict[str, Any]:
         },
         "kind": "first",
         "regions": ["KR-26"],
-        "texts": {"ko": f"[과기정통부] KT 통신 장애 {name}"},
+        "texts": {"ko": f"[과기정통부] KT 통신 장애 {name}".translate(LETTERS)},
         "next_update": "PT30M",
     }
 

@@ -14,6 +14,7 @@ from cbgateway.carriers.smpp.link import SmppLink
 from cbgateway.domain.errors import NotSentError
 from cbgateway.domain.orders import Handle, OnAirReport, Order, Report, Submit, SubmitReport
 from cbgateway.domain.outcomes import Outcome
+from cbgateway.domain.ports import PeerStatus
 
 
 class SmppGroup:
@@ -50,6 +51,20 @@ class SmppGroup:
         finally:
             for one in waiting:
                 one.cancel()
+
+    async def probe(self) -> float:
+        """Prove the way of every bind that is up; gives the longest time.
+
+        Raises:
+            NotSentError: none is up.
+            UnansweredError: one did not answer in time.
+        """
+        binds = [bind for bind in self._binds if bind.status().is_up] or [self._first]
+        return max([await bind.probe() for bind in binds])
+
+    def status(self) -> PeerStatus:
+        """Say how the message centre stands: up while one bind is that may send."""
+        return next(iter(self._up()), self._first).status()
 
     def drain(self) -> None:
         """Send nothing new on any bind."""

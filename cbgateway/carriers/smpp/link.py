@@ -52,7 +52,7 @@ from cbgateway.domain.orders import (
     WriteReplace,
 )
 from cbgateway.domain.outcomes import Outcome
-from cbgateway.domain.ports import Inbox
+from cbgateway.domain.ports import Inbox, PeerStatus
 from cbgateway.profiles.models import SmppProfile
 
 CONNECT_TIMEOUT_S = 10
@@ -118,6 +118,7 @@ class SmppLink:
         self.peer_id = peer_id
         self._endpoint = endpoint
         self._places = itertools.cycle(endpoint.places)
+        self._place = endpoint.places[0]
         self._rules = rules
         self._backoff = Backoff(
             delay_min_s=rules.reconnect_delay_min_s,
@@ -134,6 +135,7 @@ class SmppLink:
         self._pump: Pump | None = None
         self._last_problem = ""
         self._is_draining = False
+        self._answered_at: float | None = None
 
     @property
     def window_max(self) -> int:
@@ -187,6 +189,40 @@ class SmppLink:
         pdu = await self._request(request, is_urgent=is_urgent)
         return broadcast_report(pdu, handle=handle)
 
+    async def probe(self) -> float:
+        """Prove the way to the message centre and back by enquire_link; gives seconds.
+
+        Raises:
+            NotSentError: no association.
+            UnansweredError: no answer in time.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await self._request((smpp.EnquireLink(), ()), is_urgent=True)
+        self._answered_at = loop.time()
+        return loop.time() - began
+
+    def status(self) -> PeerStatus:
+        """Say how the message centre stands."""
+        answered_at, outbind = self._answered_at, self._endpoint.outbind
+        host, port = self._place if outbind is None else (outbind.host, outbind.port)
+        now = asyncio.get_running_loop().time()
+        return PeerStatus(
+            peer_id=self.peer_id,
+            interface="smpp",
+            role="connect" if outbind is None else "listen",
+            address=f"{host}:{port}",
+            is_up=self._ready.is_set(),
+            since_s=None,
+            answered_s=None if answered_at is None else now - answered_at,
+            round_trip_s=None,
+            broadcasts=0,
+            cells_on_air=0,
+            cells_failed=0,
+            cells_down=(),
+            problem=self._last_problem,
+        )
+
     async def ask(self, handle: Handle) -> OnAirReport:
         """Ask what became of a broadcast; see `domain.ports.CarrierLink`."""
         return query_report(await self._request(query_request(self._rules, handle=handle)))
@@ -195,7 +231,7 @@ class SmppLink:
         """Connect, and come back when the connection is gone."""
         loop = asyncio.get_running_loop()
         session = self._make_session()
-        host, port = next(self._places)
+        host, port = self._place = next(self._places)
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, pump = await loop.create_connection(
                 lambda: Pump(session, self._on_event, self._tell_waiters),
@@ -285,6 +321,8 @@ class SmppLink:
                 self._ready.set()
                 self._log.bind(system_id=system_id).info("bound")
             case Answered() | Unanswered():
+                if isinstance(event, Answered):
+                    self._answered_at = asyncio.get_running_loop().time()
                 _resolve(event)
             case Settled(token=Slice() as sent):
                 self._on_settled(event, sent)

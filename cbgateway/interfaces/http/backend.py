@@ -10,6 +10,7 @@ from cbgateway.domain.delivery import BulletinRecord
 from cbgateway.domain.ports import Clock, Store, Transaction
 from cbgateway.interfaces.http.limits import ANSWERS_TIDIED_EVERY
 from cbgateway.interfaces.http.tokens import Tokens
+from cbgateway.public.site import Resource
 from cbgateway.service.approval import Approval, Prepared
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.intake import Request
@@ -90,6 +91,7 @@ class Backend:
         approving: makes the write of a signed approval; called in a thread.
         published_keys: the regions' public keys as a JWK Set.
         facts: what `cbgateway status` knows; called in a thread.
+        show: gives what a path of the public site shows; called in a thread.
         is_ready: False while starting, stopping, or once failed.
         stop: set when the server has to end.
     """
@@ -104,6 +106,7 @@ class Backend:
     approving: Callable[[str, str, Approval], Write[BulletinRecord]]
     published_keys: Callable[[], dict[str, Any]]
     facts: Callable[[], Mapping[str, Any]]
+    show: Callable[[str], Resource]
     tokens: Tokens
     is_ready: Callable[[], bool]
     stop: asyncio.Event

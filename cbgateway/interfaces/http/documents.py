@@ -4,12 +4,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from cbgateway.domain.bulletin import BulletinKind, BulletinState, MessageType, Mode
+from cbgateway.domain.bulletin import (
+    BulletinKind,
+    BulletinState,
+    Confidence,
+    EmergencyCalls,
+    MessageType,
+    Mode,
+)
 from cbgateway.domain.incident import IncidentState, Service
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.service.proposals import Effect
+from cbgateway.service.reach import ReachLevel
 
 REASON_CHARACTERS_MAX = 2_000
+CONFIRMATION_CHARACTERS_MAX = 300  # a wide area, and eight numbers that are read back
 BULLETIN_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}/[1-9][0-9]{0,8}$"
 AT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$"
 
@@ -30,7 +39,7 @@ class ApprovalDocument(_In):
     bulletin: BulletinId
     plan: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     at: Annotated[str, Field(pattern=AT, examples=["2021-10-25T02:18:00.000+00:00"])]
-    confirmation: Annotated[str, Field(max_length=100)] = ""
+    confirmation: Annotated[str, Field(max_length=CONFIRMATION_CHARACTERS_MAX)] = ""
 
 
 class ReturnDocument(_In):
@@ -134,6 +143,16 @@ class ReferenceOut(BaseModel):
     sent: AwareDatetime
 
 
+class FactsOut(BaseModel):
+    """What a bulletin says beside its texts."""
+
+    cause: str | None
+    confidence: Confidence
+    eta: AwareDatetime | None
+    emergency_calls: EmergencyCalls
+    workarounds: list[str]
+
+
 class Bulletin(BaseModel):
     """A bulletin with what was decided about it."""
 
@@ -152,6 +171,8 @@ class Bulletin(BaseModel):
     sent: AwareDatetime
     expires: AwareDatetime
     next_update_at: AwareDatetime | None
+    code: str | None
+    facts: FactsOut
     references: list[ReferenceOut]
     submitted_by: str
     authors: list[str]
@@ -256,6 +277,15 @@ class Reach(BaseModel):
     regions: list[str]
 
 
+class AssuredReach(BaseModel):
+    """How sure it is that a carrier's subscribers in a region are told."""
+
+    region: str
+    carrier: str
+    level: ReachLevel
+    reason: str
+
+
 class Budget(BaseModel):
     """What a region has left for this class, for everybody and for this sender."""
 
@@ -273,6 +303,7 @@ class Plan(BaseModel):
     broadcasts: list[BroadcastOut]
     short_messages: list[ShortMessageOut]
     carriers: dict[str, Reach]
+    reach: list[AssuredReach]
     budgets: list[Budget]
 
 

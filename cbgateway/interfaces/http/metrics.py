@@ -74,6 +74,11 @@ def _lines(backend: Backend, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _metric("audit_entries", "counter", "History.", [({}, audit["entries"])])
     witnessed = audit["witnessed"] or 0
     yield from _metric("audit_witnessed", "counter", "Of these, witnessed.", [({}, witnessed)])
+    promised = facts["promises"]
+    late = sum(one["is_missed"] for one in promised["open"])
+    yield from _metric("promises_late", "gauge", "Updates that are late.", [({}, late)])
+    missed = promised["missed"]
+    yield from _metric("promises_missed_total", "counter", "Missed so far.", [({}, missed)])
     ballast = int(facts["has_ballast"])
     yield from _metric("ballast_held", "gauge", "Room for what is urgent.", [({}, ballast)])
     yield from _own(backend.counters)

@@ -100,6 +100,13 @@ def test_steps_of_updates_stand_in_order() -> None:
         ("evil-status.example.kr", ["evil-status.example.kr"]),
         ("HTTPS://BAD.EXAMPLE/x?y 끝", ["HTTPS://BAD.EXAMPLE/x?y"]),
         ("전화 1", []),
+        ("다음 안내 12:45 코드K525Q9", []),
+        ("Next 12:45 Code 123456", []),
+        ("status K12345.", []),
+        ("코드 0101234567", ["0101234567"]),
+        ("코드123456-789", ["123456-789"]),
+        ("TEL0101 A010-1234-5678", ["0101", "010-1234-5678"]),
+        ("K1234567", ["1234567"]),
         ("", []),
     ],
 )
@@ -201,4 +208,16 @@ def test_unset_time_is_utc() -> None:
 
     assert at + timedelta(hours=1) == SHIPPED.deadlines["kr"].next_update_max(
         began=at, now=at, utc_offset=KST
+    )
+
+
+def test_country_needs_the_words_of_its_language(tmp_path: Path) -> None:
+    """Pages and briefings cannot be made without."""
+    folder = tmp_path / "profiles"
+    shutil.copytree(profiles_folder(), folder)
+    (folder / "languages" / "ko.toml").unlink()
+
+    _, problems = check_profiles(folder, can_encode)
+    assert "countries/kr.toml: default_language: there is no languages/ko.toml" in map(
+        str, problems
     )

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -10,7 +11,6 @@ import pytest
 from cbgateway.domain.bulletin import Mode
 from cbgateway.public.common import PAGE_OCTETS_MAX, fitting
 from cbgateway.public.site import files, make_site, render
-from cbgateway.service.deployment import Deployment
 
 HIGHEST = {"class": "critical"}
 """Needs no budget."""
@@ -238,16 +238,7 @@ def test_regions_that_nobody_has_a_name_for_show_their_code(office: Any) -> None
     office.issue(office.document())
     site = office.gateway.telling.site()
     rules = site.deployment
-    other = Deployment(
-        rules.mode,
-        rules.country,
-        rules.regions,
-        {},
-        rules.templates,
-        rules.deadlines,
-        rules.directory,
-        rules.words,
-    )
+    other = replace(rules, carriers={})
     shown = render(make_site(other, site.publication), "/").octets.decode()
 
     assert "kt: 음성 통화" in shown

@@ -1,5 +1,6 @@
 """The report after an incident: every figure from the history, with its source."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ def test_longest_approval_still_fits_into_a_leaf(office: Any) -> None:
         {},
         rules.regions.population_source,
     )
-    wide = Deployment(rules.mode, rules.country, regions, rules.carriers, {}, rules.deadlines)
+    wide = replace(rules, regions=regions)
     texts = {f"{letter}{letter}": "가" * 1395 for letter in "abcdefgh"}
     largest = type(bulletin)(
         **{
@@ -207,7 +208,7 @@ def test_reach_follows_from_what_fails(
         code: one.model_copy(update={"routes": {"safety": ("sms",)}}) if code in without else one
         for code, one in rules.carriers.items()
     }
-    deployment = Deployment(rules.mode, rules.country, rules.regions, carriers, rules.templates)
+    deployment = replace(rules, carriers=carriers)
     incident = Incident("i", "kt", tuple(map(Service, services)), AT, IncidentState.INVESTIGATING)
     found = reach_of(
         deployment,

@@ -173,13 +173,14 @@ def test_serving_notices_a_miss_and_keeps_the_site(office: Any, tmp_path: Any) -
     told = type(told)(settings, told.deployment, told.store, told.clock)
 
     async def one_round() -> None:
-        running = asyncio.create_task(told.run())
+        done = asyncio.Event()
+        running = asyncio.create_task(told.run(done))
         for _ in range(200):
             await asyncio.wait([running], timeout=0.05)
             if (tmp_path / "site" / "index.html").exists():
                 break
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        done.set()
+        await running
 
     asyncio.run(one_round())
 
@@ -195,11 +196,12 @@ def test_trouble_with_the_site_is_logged_once_and_not_the_end(office: Any, tmp_p
     told = type(told)(settings, told.deployment, told.store, told.clock)
 
     async def run() -> bool:
-        running = asyncio.create_task(told.run())
+        done = asyncio.Event()
+        running = asyncio.create_task(told.run(done))
         await asyncio.wait([running], timeout=0.3)
         is_running = not running.done()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        done.set()
+        await running
         return is_running
 
     assert asyncio.run(run())
@@ -219,7 +221,7 @@ def test_nothing_is_tried_again_after_a_failed_commit(
         raise StoreFailedError(msg)
 
     monkeypatch.setattr(type(told), "sweep", fail)
-    asyncio.run(told.run())
+    asyncio.run(told.run(asyncio.Event()))
 
     assert tries == [1]
 

@@ -63,6 +63,11 @@ def test_plan_shows_parts_of_short_messages(front: Front) -> None:
     assert 2 == len(message["parts"])
     assert text == "".join(message["parts"])
     assert 1 == plan["carriers"]["kt"]["recipients"]
+    assert {one["carrier"]: one["level"] for one in plan["reach"]} == {
+        "kt": "neighbour_or_roaming",
+        "skt": "assured",
+        "lguplus": "assured",
+    }
 
 
 def test_incident_is_opened_by_its_first_bulletin_only(front: Front) -> None:

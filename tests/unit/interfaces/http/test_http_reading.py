@@ -178,6 +178,8 @@ def test_figures_are_those_of_status(front: Front) -> None:
         "cbgateway_audit_entries 5",
         "cbgateway_ready 1",
         "cbgateway_ballast_held 1",
+        "cbgateway_promises_late 0",
+        "cbgateway_promises_missed_total 0",
     ):
         assert line in figures.text.splitlines(), line
 

@@ -1,0 +1,1 @@
+"""CBSP: the gateway as the cell broadcast centre of base station controllers."""

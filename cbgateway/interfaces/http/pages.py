@@ -1,0 +1,28 @@
+"""The public pages, for whoever asks; without tokens, and outside the OpenAPI document."""
+
+import asyncio
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from cbgateway.interfaces.http.requests import BackendNow
+
+router = APIRouter(include_in_schema=False)
+
+PAGES = ("/", "/i/{name}/", "/r/{name}/", "/v/{name}", "/v/{name}/", "/v/", "/past/", "/drills/")
+"""What each language has; a code is found without the last slash as well, as people type it."""
+PROGRAMS = ("/feed.atom", "/alerts.json")
+
+
+async def _show(request: Request, backend: BackendNow) -> Response:
+    """Give what `cbgateway site export` would have written."""
+    found = await asyncio.to_thread(backend.show, request.url.path)
+    is_code = "/v/" in request.url.path
+    if found.status != 200 and not is_code:  # noqa: PLR2004 - as HTTP counts
+        raise HTTPException(found.status)
+    return Response(found.octets, found.status, media_type=found.content_type)
+
+
+for path in (*PAGES, *PROGRAMS, *(f"/{{language}}{page}" for page in PAGES)):
+    router.add_api_route(path, _show, methods=["GET", "HEAD"])
