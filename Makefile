@@ -46,7 +46,7 @@ integration: setup peers ## tests against outside peers: tshark, npm smpp, Kanne
 	$(BIN)/pytest -m integration
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
-SEEDS ?= 1000
+SEEDS ?= 400
 KILLS ?= 60
 HTTP_KILLS ?= 30
 KILL_OPTIONS ?=

@@ -218,6 +218,7 @@ def rotate_region(
 
 @app.command(
     "revoke",
+    context_settings={"ignore_unknown_options": True},  # one key in 64 begins with a hyphen
     epilog=examples("cbgateway keys revoke alice", "cbgateway keys revoke 3vN0Yc6bq1JmUe2A"),
 )
 @reports_errors

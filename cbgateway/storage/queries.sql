@@ -278,7 +278,8 @@ WITH RECURSIVE peer (id) AS (
   SELECT (SELECT min(peer_id) FROM delivery INDEXED BY delivery_due
           WHERE due_ms IS NOT NULL AND peer_id > peer.id)
   FROM peer WHERE peer.id IS NOT NULL)
-SELECT id FROM peer WHERE id IS NOT NULL;
+SELECT id FROM peer WHERE id IS NOT NULL
+UNION SELECT peer_id FROM on_air_question INDEXED BY on_air_question_due WHERE due_ms IS NOT NULL;
 
 -- name: more_urgent_sms
 SELECT 1 FROM delivery INDEXED BY delivery_due

@@ -275,6 +275,7 @@ def test_people_and_keys(home: Path) -> None:
     }
     assert "revoked" in run("keys", "list", *where)
     run("keys", "revoke", "carol", *where, code=3)
+    run("keys", "revoke", "-GH73ZYs0b9qs4Yk", *where, code=3)  # a key may begin like an option
     run("keys", "new", "alice", "--submit", "--region", "KR", *where, code=2)
     run("keys", "new", "../evil", "--submit", "--region", "KR", *where, code=2)
     run("keys", "new", "carol", "--region", "KR", *where, code=2)
