@@ -172,8 +172,7 @@ async def link_alone(port: int, count: int) -> float:
     """Give messages a second through the link, window by window, with no store."""
     link = make_link(
         rules(),
-        host="127.0.0.1",
-        port=port,
+        places=[("127.0.0.1", port)],
         system_id="bench",
         password="secret",  # noqa: S106 - opens nothing
         random=lambda: 0.5,

@@ -17,6 +17,8 @@ from loguru import logger
 from cbgateway.carriers.cbsp.link import Endpoint as ControllerEndpoint
 from cbgateway.carriers.cbsp.listener import Listeners
 from cbgateway.carriers.registry import make_controller_link, make_link
+from cbgateway.carriers.smpp.outbind import Outbind
+from cbgateway.carriers.smpp.session import Credentials
 from cbgateway.codec import cbs
 from cbgateway.codec.dcs import choose_dcs
 from cbgateway.desk import Desk
@@ -76,7 +78,7 @@ from cbgateway.service.linktest import REQUEST as LINK_TEST
 from cbgateway.service.linktest import LinkTests
 from cbgateway.service.outbox import Outbox
 from cbgateway.service.reload import Reloader
-from cbgateway.settings import Settings, load_settings, read_password, tls_context
+from cbgateway.settings import CarrierSettings, Settings, load_settings, read_password, tls_context
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
@@ -612,17 +614,26 @@ class Gateway:
         return {
             code: make_link(
                 self.deployment.carriers[code],
-                host=settings.host,
-                port=settings.port,
+                places=settings.places,
                 system_id=settings.system_id,
                 password=read_password(settings.password_file),
                 random=random.random,
                 tls=tls_context(settings),
                 server_name=settings.tls_server_name,
                 inbox=inbox,
+                outbind=_outbind(settings),
             )
             for code, settings in self.settings.carriers.items()
         }
+
+
+def _outbind(settings: CarrierSettings) -> Outbind | None:
+    """Give where a peer may connect to us; None where it may not."""
+    given = settings.outbind
+    if given is None:
+        return None
+    centre = Credentials(given.system_id, read_password(given.password_file))
+    return Outbind(given.host, given.port, centre)
 
 
 def load_checked_profiles(root: Path | None) -> Profiles:

@@ -178,16 +178,17 @@ def _witness(home: Path, settings: Settings, doubtful: Level) -> Iterator[tuple[
 
 
 def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
-    peers: list[tuple[str, CarrierSettings | ControllerSettings, str]] = [
-        (f"carriers.{code}", carrier, carrier.host) for code, carrier in settings.carriers.items()
+    peers: list[tuple[str, CarrierSettings | ControllerSettings, list[str]]] = [
+        (f"carriers.{code}", carrier, [host for host, _ in carrier.places])
+        for code, carrier in settings.carriers.items()
     ]
     peers += [
-        (f"controllers.{name}", one, one.remote) for name, one in settings.controllers.items()
+        (f"controllers.{name}", one, [one.remote]) for name, one in settings.controllers.items()
     ]
-    for where, peer, host in peers:
+    for where, peer, hosts in peers:
         if peer.is_laboratory:
             yield Level.FAIL, f"{where} is a laboratory; it does not belong in mode live"
-        if is_loopback(host) and not peer.is_tunnel:
+        if not peer.is_tunnel and any(map(is_loopback, hosts)):
             detail = (
                 f"{where}.host is this machine, as simulators are; say is_tunnel = true "
                 "if the end of a tunnel listens there"

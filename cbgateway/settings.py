@@ -2,13 +2,14 @@
 
 import difflib
 import ipaddress
+import re
 import ssl
 import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError, KeyUnusableError
@@ -21,8 +22,57 @@ PROBLEMS_MAX = 20  # faults named before the rest is only counted
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
+HOSTS_MAX = 8
+"""Places of one peer: each costs a pause before a place that answers is found."""
+
+
+def split_host(text: str, port: int) -> tuple[str, int]:
+    """Take HOST, HOST:PORT or [IPV6]:PORT apart; `port` is for those without one.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _HOST.fullmatch(text)
+    if match is None:
+        msg = f"{text!r} is no HOST, HOST:PORT or [IPV6]:PORT"
+        raise ValueError(msg)
+    host = match["bracketed"] or match["bare"] or match["host"]
+    given = int(match["port"] or port)
+    if not 1 <= given <= PORT_MAX:
+        msg = f"{text!r}: a port is 1 to {PORT_MAX}"
+        raise ValueError(msg)
+    return host, given
+
+
+PORT_MAX = 65_535
+_HOST = re.compile(
+    r"(?:\[(?P<bracketed>[0-9A-Fa-f:.%]+)\]|(?P<host>[^:\s\[\]]+))(?::(?P<port>[0-9]{1,5}))?"
+    r"|(?P<bare>[0-9A-Fa-f]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)",
+    re.ASCII,
+)
+
+
+def _host_and_port(text: str) -> str:
+    split_host(text, 1)
+    return text
+
+
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+
+
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OutbindSettings(_Settings):
+    """Where a peer may connect to us, to have us bind; its profile's `outbind` says as what."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Annotated[int, Field(ge=1, le=PORT_MAX)]
+    system_id: str = Field(min_length=1, max_length=15)
+    """What the peer calls itself."""
+    password_file: Path
+    """What it proves that with; whoever knows it learns our own password."""
 
 
 class CarrierSettings(_Settings):
@@ -31,6 +81,9 @@ class CarrierSettings(_Settings):
     mode: Mode
     host: str = Field(min_length=1)
     port: Annotated[int, Field(ge=1, le=65535)]
+    more_hosts: Annotated[tuple[HostAndPort, ...], Field(max_length=HOSTS_MAX - 1)] = ()
+    """Other places of the same peer, such as 10.0.0.2 or 10.0.0.2:2776; the next one is tried after
+    each connection that failed or ended."""
     system_id: str = Field(min_length=1, max_length=15)
     password_file: Path
     is_laboratory: bool = False
@@ -49,6 +102,22 @@ class CarrierSettings(_Settings):
     """Speaks TLS, and trusts no other certificates than those that these authorities gave."""
     tls_server_name: str | None = None
     """What the peer's certificate is for, where that is not the host."""
+
+    outbind: OutbindSettings | None = None
+    """Waits for the peer to connect, beside connecting to it."""
+
+    @model_validator(mode="after")
+    def _outbind_without_tls(self) -> Self:
+        if self.outbind is not None and self.tls_ca_file is not None:
+            msg = "outbind is not spoken over TLS; leave out one of outbind and tls_ca_file"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def places(self) -> tuple[tuple[str, int], ...]:
+        """Where the peer is: host and port of each, the first one first."""
+        others = (split_host(one, self.port) for one in self.more_hosts)
+        return ((self.host, self.port), *others)
 
 
 class ControllerSettings(_Settings):
@@ -216,6 +285,10 @@ def load_settings(home: Path) -> Settings:
                 code: carrier.model_copy(
                     update={
                         "password_file": home / carrier.password_file,
+                        "outbind": carrier.outbind
+                        and carrier.outbind.model_copy(
+                            update={"password_file": home / carrier.outbind.password_file}
+                        ),
                         "tls_ca_file": carrier.tls_ca_file and home / carrier.tls_ca_file,
                     }
                 )
@@ -255,8 +328,14 @@ def _http(home: Path, http: HttpSettings) -> HttpSettings:
 def _check_modes(path: Path, settings: Settings) -> None:
     """Refuse carriers of another mode, and test messages to what may be real phones."""
     peers: list[tuple[str, str, CarrierSettings | ControllerSettings, str]] = [
-        (f"carriers.{code}", "host", carrier, carrier.host)
+        (f"carriers.{code}", "host", carrier, host)
         for code, carrier in settings.carriers.items()
+        for host, _ in carrier.places
+    ]
+    peers += [
+        (f"carriers.{code}", "outbind.host", carrier, carrier.outbind.host)
+        for code, carrier in settings.carriers.items()
+        if carrier.outbind is not None
     ]
     peers += [
         (f"controllers.{name}", "source" if one.source else "host", one, one.remote)

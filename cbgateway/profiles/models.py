@@ -224,12 +224,15 @@ class SmppProfile(Model):
     Attributes:
         bind: as what we bind; `registered_delivery` needs one that receives.
         more_binds: what we bind as beside that; short messages are spread over all that send.
+        outbind: as what we bind when the message centre connects to us and asks for it, beside the
+            others; None where it does not. Where we listen is a setting.
         window_requests_max: requests in flight on one bind.
     """
 
     version: Literal["3.4", "5.0"]
     bind: Annotated[Bind, AfterValidator(_sends)]
     more_binds: Annotated[tuple[Bind, ...], Field(max_length=BINDS_MAX - 1)] = ()
+    outbind: Bind | None = None
     system_type: Annotated[str, Field(pattern=r"^[ -~]{0,12}$")]
     source: AddressRules
     destination: DestinationRules

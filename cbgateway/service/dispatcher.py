@@ -245,6 +245,7 @@ class _Peer:
         await self._store.run(
             lambda tx: self._outbox.note_on_air(tx, delivery, report, now=self._clock.now())
         )
+        self.wake.set()  # for the next question
 
     async def _deliver(self, leased: Leased, stop: asyncio.Event) -> None:
         if isinstance(leased.order, Submit):

@@ -287,9 +287,7 @@ class Outbox:
 
     def _may_ask(self, delivery: Delivery) -> bool:
         carrier = self._deployment.carriers.get(delivery.lineage.peer_id)
-        return (
-            carrier is not None and carrier.smpp.broadcast.query
-        )  # controllers tell by themselves
+        return carrier is not None and carrier.smpp.broadcast.query  # controllers are not asked
 
     def ask(self, tx: Transaction, bulletin_id: str, *, now: datetime) -> int:
         """Have peers asked now about a bulletin's broadcasts; gives about how many."""

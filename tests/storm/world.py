@@ -184,8 +184,7 @@ class World:
         links = {
             code: make_link(
                 gateway.deployment.carriers[code],
-                host="127.0.0.1",
-                port=port,
+                places=[("127.0.0.1", port)],
                 system_id="cbgateway",
                 password=(self.home / "secrets" / f"{code}.password").read_text().strip(),
                 random=self.rng.random,

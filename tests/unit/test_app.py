@@ -11,13 +11,21 @@ import apsw
 import pytest
 from typer.testing import CliRunner
 
-from cbgateway.app import Gateway, SystemClock, carriers_of, load_checked_profiles, make_deployment
+from cbgateway.app import (
+    Gateway,
+    SystemClock,
+    _outbind,
+    carriers_of,
+    load_checked_profiles,
+    make_deployment,
+)
 from cbgateway.cli.main import app
 from cbgateway.domain.bulletin import BulletinState, Mode
 from cbgateway.domain.delivery import Event
 from cbgateway.domain.errors import (
     AuditError,
     DiskFullError,
+    InputError,
     PermissionDeniedError,
     StaleError,
     StoreFailedError,
@@ -26,7 +34,7 @@ from cbgateway.domain.errors import (
 from cbgateway.domain.incident import IncidentState
 from cbgateway.history import History
 from cbgateway.home import ballast_of, serving_lock
-from cbgateway.settings import FILE_NAME
+from cbgateway.settings import FILE_NAME, CarrierSettings, load_settings, read_password
 from cbgateway.storage.sqlite import SqliteStore
 from tests.campaigns.power_vfs import Disk, Fault, PowerVFS, power_vfs
 
@@ -564,6 +572,92 @@ def test_peers_that_are_near_override_their_profile(office: Any) -> None:
     assert again.carriers["kt"] == kt
     with pytest.raises(UnknownNameError, match="country"):
         carriers_of("xx")
+
+
+OUTBIND = """
+[carriers.kt.outbind]
+port = 2999
+system_id = "smsc"
+password_file = "secrets/kt.password"
+"""
+
+
+def test_peer_may_connect_where_the_settings_say(office: Any) -> None:
+    """On this machine alone, unless they say otherwise; with a name and password of its own."""
+    home = office.gateway.home
+    path = home / FILE_NAME
+    path.write_text(path.read_text("utf-8") + OUTBIND, "utf-8")
+
+    outbind = _outbind(load_settings(home).carriers["kt"])
+
+    assert outbind is not None
+    assert (outbind.host, outbind.port, outbind.centre.system_id) == ("127.0.0.1", 2999, "smsc")
+    assert outbind.centre.password == read_password(home / "secrets/kt.password")
+    assert _outbind(load_settings(home).carriers["skt"]) is None
+
+
+@pytest.mark.parametrize(
+    ("before", "outbind", "problem"),
+    [
+        ('tls_ca_file = "ca.pem"\n', OUTBIND, "not spoken over TLS"),
+        ("", f'{OUTBIND}host = "0.0.0.0"\n', "is_laboratory = true"),
+    ],
+)
+def test_outbind_that_would_not_be_safe_is_refused(
+    office: Any, before: str, outbind: str, problem: str
+) -> None:
+    """Our password goes back over it; and test messages come from this machine alone."""
+    path = office.gateway.home / FILE_NAME
+    text = path.read_text("utf-8").replace("port = 2775\n", f"port = 2775\n{before}")
+    path.write_text(text + outbind, "utf-8")
+
+    with pytest.raises(InputError, match=problem):
+        load_settings(office.gateway.home)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("localhost", ("localhost", 9)),
+        ("127.0.0.2:2776", ("127.0.0.2", 2776)),
+        ("::1", ("::1", 9)),
+        ("[::1]", ("::1", 9)),
+        ("[::1]:2776", ("::1", 2776)),
+    ],
+)
+def test_places_of_a_peer(text: str, expected: tuple[str, int]) -> None:
+    """With a port of its own, or with the first one's."""
+    settings = CarrierSettings(
+        mode=Mode.TEST,
+        host="127.0.0.1",
+        port=9,
+        more_hosts=(text,),
+        system_id="gateway",
+        password_file=Path("password"),
+    )
+
+    assert settings.places == (("127.0.0.1", 9), expected)
+
+
+@pytest.mark.parametrize(
+    ("more_hosts", "problem"),
+    [
+        ('["x:y:z"]', "no HOST, HOST:PORT"),
+        ('["localhost:0"]', "a port is 1 to"),
+        ('["localhost:70000"]', "a port is 1 to"),
+        ('["192.0.2.1"]', "is_laboratory = true"),
+    ],
+)
+def test_wrong_places_are_refused(office: Any, more_hosts: str, problem: str) -> None:
+    """By name; and test messages go to no other machine by another place either."""
+    path = office.gateway.home / FILE_NAME
+    text = path.read_text("utf-8")
+    path.write_text(
+        text.replace("port = 2775\n", f"port = 2775\nmore_hosts = {more_hosts}\n"), "utf-8"
+    )
+
+    with pytest.raises(InputError, match=problem):
+        load_settings(office.gateway.home)
 
 
 def test_clock_of_the_machine_goes_on() -> None:

@@ -361,6 +361,7 @@ def test_warning_keeps_nobody_from_serving(
         ('host = "127.0.0.1"', "is_tunnel"),
         ('host = "localhost"', "is_tunnel"),
         ('host = "::1"', "is_tunnel"),
+        ('host = "192.0.2.1"\nmore_hosts = ["localhost"]', "is_tunnel"),
         ('host = "127.0.0.1"\nis_tunnel = true', ""),
     ],
 )

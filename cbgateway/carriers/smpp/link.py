@@ -1,12 +1,12 @@
 """The association with one message centre: connect, bind, carry out orders, reconnect."""
 
 import asyncio
+import itertools
 import ssl
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import islice
-from typing import assert_never
+from dataclasses import dataclass, replace
+from typing import NoReturn, assert_never
 
 from loguru import logger
 
@@ -25,6 +25,7 @@ from cbgateway.carriers.smpp.orders import (
     submit_requests,
     submit_template,
 )
+from cbgateway.carriers.smpp.outbind import Outbind, listening
 from cbgateway.carriers.smpp.session import (
     Answered,
     Arrived,
@@ -69,15 +70,22 @@ class Endpoint:
     """Where a message centre listens, and who we are to it.
 
     Attributes:
+        places: host and port of each place where it listens, the likeliest first.
         tls: None speaks SMPP without it.
         server_name: what the centre's certificate is for, where TLS is spoken.
+        outbind: where to wait for the centre to connect, instead of connecting to it.
     """
 
-    host: str
-    port: int
+    places: tuple[tuple[str, int], ...]
     credentials: Credentials
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
+    outbind: Outbind | None = None
+
+    def turned(self, count: int) -> "Endpoint":
+        """Give the same with the first `count` places at the end."""
+        at = count % len(self.places)
+        return replace(self, places=self.places[at:] + self.places[:at])
 
 
 class SmppLink:
@@ -109,6 +117,8 @@ class SmppLink:
         self._has_arrived = asyncio.Event()
         self.peer_id = peer_id
         self._endpoint = endpoint
+        self._places = itertools.cycle(endpoint.places)
+        self._place = endpoint.places[0]
         self._rules = rules
         self._backoff = Backoff(
             delay_min_s=rules.reconnect_delay_min_s,
@@ -146,11 +156,14 @@ class SmppLink:
         """Hold the bind up, reconnecting with backoff, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._turnstile.wait_s(now=loop.time()))
             try:
+                if self._endpoint.outbind is not None:
+                    await self._run_listening(self._endpoint.outbind)
+                await asyncio.sleep(self._turnstile.wait_s(now=loop.time()))
                 await self._run_once()
             except (OSError, TimeoutError) as error:
-                self._report(f"cannot connect: {str(error) or 'timed out'}")
+                what = "connect" if self._endpoint.outbind is None else "listen"
+                self._report(f"cannot {what}: {str(error) or 'timed out'}")
             await asyncio.sleep(self._backoff.next_s(now=loop.time()))
 
     async def wait_ready(self) -> None:
@@ -191,13 +204,14 @@ class SmppLink:
 
     def status(self) -> PeerStatus:
         """Say how the message centre stands."""
-        answered_at = self._answered_at
+        answered_at, outbind = self._answered_at, self._endpoint.outbind
+        host, port = self._place if outbind is None else (outbind.host, outbind.port)
         now = asyncio.get_running_loop().time()
         return PeerStatus(
             peer_id=self.peer_id,
             interface="smpp",
-            role="connect",
-            address=f"{self._endpoint.host}:{self._endpoint.port}",
+            role="connect" if outbind is None else "listen",
+            address=f"{host}:{port}",
             is_up=self._ready.is_set(),
             since_s=None,
             answered_s=None if answered_at is None else now - answered_at,
@@ -216,21 +230,47 @@ class SmppLink:
     async def _run_once(self) -> None:
         """Connect, and come back when the connection is gone."""
         loop = asyncio.get_running_loop()
-        session = SmppSession(
+        session = self._make_session()
+        host, port = self._place = next(self._places)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            _, pump = await loop.create_connection(
+                lambda: Pump(session, self._on_event, self._tell_waiters),
+                host,
+                port,
+                ssl=self._endpoint.tls,
+                server_hostname=self._endpoint.server_name,
+            )
+        self._turnstile.passed(now=loop.time())
+        await self._hold(session, pump)
+
+    async def _run_listening(self, outbind: Outbind) -> NoReturn:
+        """Bind whenever the centre connects and asks for it, one connection at a time.
+
+        Raises:
+            OSError: nobody can listen there.
+        """
+        async with listening(outbind) as take:
+            while True:
+                transport, octets = await take()
+                session = self._make_session()
+                pump = Pump(session, self._on_event, self._tell_waiters)
+                transport.set_protocol(pump)
+                pump.connection_made(transport)
+                transport.resume_reading()
+                if octets:
+                    pump.data_received(octets)
+                await self._hold(session, pump)
+
+    def _make_session(self) -> SmppSession:
+        return SmppSession(
             self._rules,
             self._endpoint.credentials,
             extra_requests_max=URGENT_SLOTS,
             takes_incoming=self._inbox is not None,
         )
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            _, pump = await loop.create_connection(
-                lambda: Pump(session, self._on_event, self._tell_waiters),
-                self._endpoint.host,
-                self._endpoint.port,
-                ssl=self._endpoint.tls,
-                server_hostname=self._endpoint.server_name,
-            )
-        self._turnstile.passed(now=loop.time())
+
+    async def _hold(self, session: SmppSession, pump: Pump) -> None:
+        """Carry on with a connection until it is gone."""
         self._session, self._pump = session, pump
         self._arrived.clear()
         taking = asyncio.create_task(self._take_in(session, pump))
@@ -258,7 +298,7 @@ class SmppLink:
             items = [item for one in arrived for item in map(incoming, one.items)]
             are_taken = iter(await inbox.take(self.peer_id, items))
             for one in arrived:
-                session.answer(one, list(islice(are_taken, len(one.items))))
+                session.answer(one, list(itertools.islice(are_taken, len(one.items))))
             pump.flush()
         await pump.closed
 

@@ -302,8 +302,7 @@ def test_profile_of_several_binds_makes_them_all() -> None:
         )
         link = make_link(
             CARRIER.model_copy(update={"smpp": rules}),
-            host="127.0.0.1",
-            port=server.sockets[0].getsockname()[1],
+            places=[("127.0.0.1", server.sockets[0].getsockname()[1])],
             system_id="gateway",
             password="secret",
             random=lambda: 0.5,

@@ -265,8 +265,7 @@ def link_to(port: int, shelf: Shelf) -> Any:
     """Give a link that takes what comes to a shelf."""
     return make_link(
         CARRIER,
-        host="127.0.0.1",
-        port=port,
+        places=[("127.0.0.1", port)],
         system_id="gateway",
         password="secret",
         random=lambda: 0.5,

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from cbgateway.app import load_checked_profiles
 from cbgateway.carriers.registry import make_link
-from cbgateway.carriers.smpp.link import SmppLink
+from cbgateway.carriers.smpp.link import Endpoint, SmppLink
+from cbgateway.carriers.smpp.session import Credentials
 from cbgateway.codec import cbs, smpp
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
 from cbgateway.domain.bulletin import Mode
@@ -89,8 +90,7 @@ async def connected(
     )
     link = make_link(
         CARRIER.model_copy(update={"smpp": rules}),
-        host="127.0.0.1",
-        port=server.sockets[0].getsockname()[1],
+        places=[("127.0.0.1", server.sockets[0].getsockname()[1])],
         system_id="gateway",
         password="secret",
         random=lambda: 0.5,
@@ -372,8 +372,7 @@ def test_tls_binds_only_with_who_the_certificate_names(
         server = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=server_side)
         link = make_link(
             CARRIER,
-            host="127.0.0.1",
-            port=server.sockets[0].getsockname()[1],
+            places=[("127.0.0.1", server.sockets[0].getsockname()[1])],
             system_id="gateway",
             password="secret",
             random=lambda: 0.5,
@@ -490,8 +489,7 @@ def make(port: int, **changes: Any) -> SmppLink:
     )
     link = make_link(
         CARRIER.model_copy(update={"smpp": rules}),
-        host="127.0.0.1",
-        port=port,
+        places=[("127.0.0.1", port)],
         system_id="gateway",
         password="secret",
         random=lambda: 0.5,
@@ -617,6 +615,52 @@ def test_broadcast_is_asked_about() -> None:
             return await link.ask(Handle("b-1"))
 
     assert asyncio.run(run()) == OnAirReport(MessageState.ENROUTE, ())
+
+
+def test_next_place_of_a_centre_is_tried() -> None:
+    """One that does not answer costs a pause, and what comes after it is bound to."""
+
+    async def run() -> list[int]:
+        found: list[int] = []
+
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.append(writer.get_extra_info("sockname")[1])
+            framer = smpp.Framer()
+            with contextlib.suppress(OSError):
+                while octets := await reader.read(65536):
+                    for pdu in framer.receive(octets):
+                        assert isinstance(pdu, smpp.Pdu)
+                        writer.write(smpp.encode(accept(pdu)))
+            writer.close()
+
+        gone, there = [await asyncio.start_server(converse, "127.0.0.1", 0) for _ in range(2)]
+        ports = [one.sockets[0].getsockname()[1] for one in (gone, there)]
+        gone.close()
+        link = make_link(
+            CARRIER,
+            places=[("127.0.0.1", port) for port in ports],
+            system_id="gateway",
+            password="secret",
+            random=lambda: 0.0,
+        )
+        task = asyncio.create_task(link.run())
+        async with asyncio.timeout(10):
+            await link.wait_ready()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        there.close()
+        assert found == ports[1:]
+        return found
+
+    assert len(asyncio.run(run())) == 1
+
+
+def test_binds_begin_at_different_places() -> None:
+    """So that they are spread over those that are there."""
+    endpoint = Endpoint((("a", 1), ("b", 2), ("c", 3)), Credentials("gateway", "secret"))
+
+    assert [endpoint.turned(count).places[0][0] for count in range(4)] == ["a", "b", "c", "a"]
+    assert endpoint.turned(1).places == (("b", 2), ("c", 3), ("a", 1))
 
 
 def test_draining_link_sends_nothing_new() -> None:

@@ -1095,3 +1095,19 @@ def test_expired_order_is_settled_by_the_look_around(office: Any) -> None:
     assert [row.state for row in desk.rows()] == [DeliveryState.INTENT, DeliveryState.EXPIRED]
     desk.acknowledge(first)
     assert desk.rows()[0].state is DeliveryState.ACKED
+
+
+def test_only_centres_are_asked_about_broadcasts(office: Any) -> None:
+    """A controller has no carrier's profile; its broadcasts are acknowledged all the same."""
+    desk = Desk(office)
+    office.issue(office.document())
+    one = desk.lease()[0]
+    lineage = replace(one.delivery.lineage, peer_id="bsc-1")
+    of_controller = replace(one, delivery=replace(one.delivery, lineage=lineage))
+
+    desk.acknowledge(of_controller)
+
+    (row,) = desk.rows(delivery_id=one.delivery.delivery_id)
+    assert row.state is DeliveryState.ACKED
+    with office.gateway.store.read() as tx:
+        assert tx.due_on_air("bsc-1", at=office.clock.now() + timedelta(days=1)) is None
