@@ -79,6 +79,16 @@ def _lines(backend: Backend, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _metric("promises_late", "gauge", "Updates that are late.", [({}, late)])
     missed = promised["missed"]
     yield from _metric("promises_missed_total", "counter", "Missed so far.", [({}, missed)])
+    peers = facts["peers"]
+    up = [({"peer": name}, int(one["is_up"])) for name, one in peers.items()]
+    yield from _metric("peer_up", "gauge", "1 while a peer is connected.", up)
+    ages = [
+        ({"peer": name}, round(one["link_test_age_s"], 1))
+        for name, one in peers.items()
+        if one["link_test_age_s"] is not None
+    ]
+    about = "Since a peer's way was proved."
+    yield from _metric("link_test_age_seconds", "gauge", about, ages)
     ballast = int(facts["has_ballast"])
     yield from _metric("ballast_held", "gauge", "Room for what is urgent.", [({}, ballast)])
     yield from _own(backend.counters)

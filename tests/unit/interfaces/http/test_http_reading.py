@@ -4,11 +4,13 @@ import asyncio
 import json
 import threading
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cbgateway.app import Gateway
 from cbgateway.domain.errors import ConfigurationError
 from cbgateway.front import serving_http
 from cbgateway.interfaces.http import events
@@ -222,3 +224,20 @@ def test_certificate_that_is_none_keeps_it_from_starting(office: Office, tmp_pat
 
     with pytest.raises(ConfigurationError, match="certificate or key"):
         asyncio.run(until_it_ends())
+
+
+def test_metrics_tell_of_each_peer(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is up, and since when its way is proved; nothing for one never tested."""
+    passed_at = (front.office.clock.now() - timedelta(seconds=90)).isoformat()
+    peers = [
+        {"peer_id": "kt", "is_up": True, "link_test": {"passed_at": passed_at}},
+        {"peer_id": "bsc-1", "is_up": False, "link_test": None},
+    ]
+    monkeypatch.setattr(Gateway, "peers", lambda _gateway: {"peers": peers})
+
+    lines = front.ask("GET", "/metrics").text.splitlines()
+
+    assert 'cbgateway_peer_up{peer="kt"} 1' in lines
+    assert 'cbgateway_peer_up{peer="bsc-1"} 0' in lines
+    ages = [line for line in lines if line.startswith("cbgateway_link_test_age_seconds{")]
+    assert ages == ['cbgateway_link_test_age_seconds{peer="kt"} 90.0']
