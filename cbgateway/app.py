@@ -41,7 +41,6 @@ from cbgateway.domain.ports import (
     ProbedLink,
     ReloadingLink,
     Store,
-    Transaction,
 )
 from cbgateway.front import serving_http, serving_mqtt
 from cbgateway.history import History
@@ -55,8 +54,7 @@ from cbgateway.home import (
     serving_lock,
     write_backup,
 )
-from cbgateway.interfaces.cap.exchange import CapExchange
-from cbgateway.interfaces.cap.incoming import CapSender, OpenedCap, open_cap
+from cbgateway.interfaces.cap.incoming import OpenedCap, open_cap
 from cbgateway.interfaces.cells import parse_cells, write_cells
 from cbgateway.interfaces.geometry import RegionFinder
 from cbgateway.interfaces.recipients import read_recipients
@@ -80,13 +78,11 @@ from cbgateway.service.linktest import REQUEST as LINK_TEST
 from cbgateway.service.linktest import LinkTests
 from cbgateway.service.outbox import Outbox
 from cbgateway.service.reload import Reloader
-from cbgateway.service.writes import Write
 from cbgateway.settings import CarrierSettings, Settings, load_settings, read_password, tls_context
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.seal import Seal, check_texts, open_seal
-from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 from cbgateway.telling import Telling
@@ -196,30 +192,7 @@ class Gateway:
             SignatureInvalidError: it is not signed as it has to be.
             PolicyError: a rule refuses it; the subclass says which.
         """
-        exchange = self.cap()
-        now = self.clock.now()
-        opened = open_cap(octets, exchange.senders, at=now)
-        if key is None:
-            if opened.sender is None:
-                msg = "the alert is not signed; somebody who is known here has to bring it"
-                raise SignatureInvalidError(msg)
-            key = self.keyring.person_signing_key(opened.sender.person)
-        signing = key
-
-        def take_in(tx: Transaction) -> BulletinRecord:
-            public = tx.person_key(signing.key_id)
-            if public is None:
-                msg = f"nobody with key {signing.key_id!r} is known here"
-                raise SignatureInvalidError(msg)
-            return exchange.submit(
-                tx,
-                opened,
-                submitter=public.holder,
-                sign=lambda document: sign_detached(document, signing, content=intake.SUBMISSION),
-                now=now,
-            )
-
-        return self.desk.commit(Write(take_in, exchange.is_urgent(opened.alert)))
+        return self.desk.commit(self.desk.alert(octets, key=key))
 
     def check_cap(self, octets: bytes) -> tuple[OpenedCap, dict[str, Any]]:
         """Give what a CAP alert says, and the document that it would become; keeps nothing.
@@ -229,7 +202,7 @@ class Gateway:
             SignatureInvalidError: it is not signed as it has to be.
             PolicyError: it is of another mode, or refers to alerts that were never here.
         """
-        exchange = self.cap()
+        exchange = self.desk.exchange()
         opened = open_cap(octets, exchange.senders, at=self.clock.now())
         submitter = "whoever-brings-it" if opened.sender is None else opened.sender.person
         with self.store.read() as tx:
@@ -243,28 +216,7 @@ class Gateway:
             UnknownNameError: no such bulletin.
             WorkflowError: it was not approved.
         """
-        exchange = self.cap()
-        write = Write(
-            lambda tx: exchange.export(tx, bulletin_id, now=self.clock.now()), is_urgent=True
-        )
-        return self.desk.commit(write)
-
-    def cap(self) -> CapExchange:
-        """Give what the settings say of those that alerts are exchanged with.
-
-        Raises:
-            KeyUnusableError: a key or certificate that they name cannot be used.
-        """
-        settings = self.settings.cap
-        senders = {
-            name: CapSender(one.person, load_certificate(one.certificate), one.carrier)
-            for name, one in settings.senders.items()
-        }
-        signer = None
-        if settings.key is not None and settings.certificate is not None:
-            signer = load_signing_key(settings.key), load_certificate(settings.certificate)
-        name = settings.name or f"cbgateway-{self.store.meta['gateway_id']}"
-        return CapExchange(self.deployment, name, senders, signer)
+        return self.desk.commit(self.desk.publication(bulletin_id))
 
     def revise(
         self, bulletin_id: str, octets: bytes, *, key: SigningKey, as_draft: bool = False

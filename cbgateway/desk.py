@@ -11,14 +11,19 @@ from typing import TypeVar
 
 from cbgateway.domain.bulletin import BulletinKind, BulletinState
 from cbgateway.domain.delivery import BulletinRecord
-from cbgateway.domain.errors import DiskFullError, StaleError
+from cbgateway.domain.errors import DiskFullError, SignatureInvalidError, StaleError
 from cbgateway.domain.ports import Clock, Transaction
 from cbgateway.home import ballast_of
+from cbgateway.interfaces.cap.exchange import CapExchange
+from cbgateway.interfaces.cap.incoming import CapSender, open_cap
 from cbgateway.keyring import Keyring
 from cbgateway.service import approval, intake, proposals
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.writes import Write
 from cbgateway.settings import Settings
+from cbgateway.signing.jws import sign_detached
+from cbgateway.signing.keys import SigningKey
+from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 
@@ -102,6 +107,68 @@ class Desk:
             ),
             is_urgent=True,
         )
+
+    # CAP
+
+    def alert(self, octets: bytes, *, key: SigningKey | None = None) -> Write[BulletinRecord]:
+        """Take in a CAP alert; the same alert again gives the first answer again.
+
+        Args:
+            octets: the document.
+            key: of whoever brings it and answers for it; None for an alert that its sender has
+                signed, which then counts as the machine that the settings name.
+
+        Raises:
+            InputError: it is no sound alert, or does not say what has to be known.
+            SignatureInvalidError: it is not signed as it has to be.
+        """
+        exchange, now = self.exchange(), self.clock.now()
+        opened = open_cap(octets, exchange.senders, at=now)
+        if key is None:
+            if opened.sender is None:
+                msg = "the alert is not signed; somebody who is known here has to bring it"
+                raise SignatureInvalidError(msg)
+            key = self.keyring.person_signing_key(opened.sender.person)
+        signing = key
+
+        def take_in(tx: Transaction) -> BulletinRecord:
+            public = tx.person_key(signing.key_id)
+            if public is None:
+                msg = f"nobody with key {signing.key_id!r} is known here"
+                raise SignatureInvalidError(msg)
+            return exchange.submit(
+                tx,
+                opened,
+                submitter=public.holder,
+                sign=lambda document: sign_detached(document, signing, content=intake.SUBMISSION),
+                now=now,
+            )
+
+        return Write(take_in, exchange.is_urgent(opened.alert))
+
+    def publication(self, bulletin_id: str) -> Write[bytes]:
+        """Give a bulletin as a CAP alert: the same octets whenever asked."""
+        exchange, now = self.exchange(), self.clock.now()
+        return Write(lambda tx: exchange.export(tx, bulletin_id, now=now), is_urgent=True)
+
+    def exchange(self) -> CapExchange:
+        """Give what the settings say of those that alerts are exchanged with.
+
+        Raises:
+            KeyUnusableError: a key or certificate that they name cannot be used.
+        """
+        settings = self.settings.cap
+        senders = {
+            name: CapSender(one.person, load_certificate(one.certificate), one.carrier)
+            for name, one in settings.senders.items()
+        }
+        signer = None
+        if settings.key is not None and settings.certificate is not None:
+            signer = load_signing_key(settings.key), load_certificate(settings.certificate)
+        name = settings.name or f"cbgateway-{self.store.meta['gateway_id']}"
+        return CapExchange(self.deployment, name, senders, signer)
+
+    # Decisions
 
     def prepare(self, bulletin_id: str) -> approval.Prepared:
         """Work out what an approval would send."""

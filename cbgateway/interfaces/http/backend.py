@@ -51,6 +51,14 @@ class Intake(Protocol):
         """Take an alarm in."""
         ...
 
+    def alert(self, octets: bytes) -> Write[BulletinRecord]:
+        """Take in a CAP alert that its sender has signed."""
+        ...
+
+    def publication(self, bulletin_id: str) -> Write[bytes]:
+        """Give a bulletin as a CAP alert."""
+        ...
+
     async def commit_together(self, write: Write[T]) -> T:
         """Commit with what others write at the same time."""
         ...

@@ -165,7 +165,7 @@ async def open_incident(request: Request, backend: BackendNow, *, draft: Draft =
         msg = "kind: an incident is opened by its first bulletin; post later ones to the incident"
         raise InputError(msg)
     return await asked.commit(
-        lambda: backend.intake.submission(bulletin, asked.signature, as_draft=draft), _accepted
+        lambda: backend.intake.submission(bulletin, asked.signature, as_draft=draft), accepted
     )
 
 
@@ -187,7 +187,7 @@ async def submit(
         msg = f"incident: the document is about {bulletin.incident_id!r}, the address names another"
         raise InputError(msg)
     return await asked.commit(
-        lambda: backend.intake.submission(bulletin, asked.signature, as_draft=draft), _accepted
+        lambda: backend.intake.submission(bulletin, asked.signature, as_draft=draft), accepted
     )
 
 
@@ -226,7 +226,7 @@ async def _revise(
     bulletin = parse_bulletin(asked.body)
     return await asked.commit(
         lambda: backend.intake.revision(bulletin_id, bulletin, asked.signature, as_draft=as_draft),
-        _accepted,
+        accepted,
         bulletin_id=bulletin_id,
     )
 
@@ -247,7 +247,7 @@ async def approve(request: Request, backend: BackendNow, incident: str, number: 
     approval = Approval(_moment(decision.at), decision.confirmation, asked.signature)
     return await asked.commit(
         lambda: backend.approving(bulletin_id, decision.plan, approval),
-        _accepted,
+        accepted,
         bulletin_id=bulletin_id,
         in_thread=True,
     )
@@ -362,7 +362,8 @@ def _only_if(write: Write[T], bulletin_id: str, wanted: frozenset[str]) -> Write
     return Write(work, write.is_urgent)
 
 
-def _accepted(record: BulletinRecord) -> Result:
+def accepted(record: BulletinRecord) -> Result:
+    """Give the answer to whoever has brought a bulletin."""
     return _result(record, ACCEPTED)
 
 

@@ -633,7 +633,7 @@ def test_check_keeps_nothing(office: Office) -> None:
 def test_cancel_and_the_highest_class_go_on_when_the_disk_is_full(office: Office) -> None:
     """As they do by every other way."""
     office.approve(take(office, brought()).bulletin_id)
-    exchange = office.gateway.cap()
+    exchange = office.gateway.desk.exchange()
 
     def urgent(octets: bytes) -> bool:
         return exchange.is_urgent(office.gateway.check_cap(octets)[0].alert)
