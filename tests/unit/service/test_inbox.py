@@ -150,6 +150,36 @@ def test_receipt_before_its_answer_waits(office: Any) -> None:
     assert desk.parked() == []
 
 
+def test_receipt_that_overtakes_a_commit_is_not_parked(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for the window's names, and only then is answered; nothing is written twice."""
+    desk = Desk(office, 2)
+    take_some, looks = desk.inbox._take_some, []
+    has_looked = asyncio.Event()
+
+    async def looked(*arguments: Any, **named: Any) -> Any:
+        kept = await take_some(*arguments, **named)
+        looks.append(list(kept))
+        has_looked.set()
+        return kept
+
+    monkeypatch.setattr(desk.inbox, "_take_some", looked)
+
+    async def run() -> list[bool]:
+        taking = asyncio.create_task(desk.inbox.take("kt", [receipt("a1", 0), receipt("a2", 1)]))
+        async with asyncio.timeout(5):
+            await has_looked.wait()
+            desk.answer("a1", "a2")
+            desk.inbox.has_learned()
+            return list(await taking)
+
+    assert asyncio.run(run()) == [True, True]
+    assert looks == [[None, None], [True, True]]
+    assert desk.told() == {"delivered": 2}
+    assert desk.parked() == []
+
+
 def test_text_of_several_parts_is_delivered_with_all_of_them(office: Any) -> None:
     """Each part has an id of its own; one that fails decides."""
     desk = Desk(office, 2)
