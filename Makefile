@@ -39,20 +39,20 @@ lint: setup ## ruff, codespell, mypy, layers
 	$(BIN)/lint-imports
 
 test: setup ## the tests that need nothing from outside (two minutes)
-	$(BIN)/pytest --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/pytest --numprocesses auto --dist worksteal --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 
 integration: setup peers ## tests against outside peers: tshark, npm smpp, Kannel, mosquitto, Chromium, osmo-bsc (root)
-	$(BIN)/pytest -m integration
+	$(BIN)/pytest -m integration --numprocesses 2 --dist loadfile
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
-SEEDS ?= 400
-KILLS ?= 60
-HTTP_KILLS ?= 30
+SEEDS ?= 200
+KILLS ?= 30
+HTTP_KILLS ?= 15
 KILL_OPTIONS ?=
-IMAGES ?= 600
+IMAGES ?= 300
 CUTS ?= 20
-N ?= 20000
+N ?= 5000
 FUZZ_OPTIONS ?=
 PLANTS := acknowledge-before-commit forget-in-flight reuse-serial update-without-replacing cancel-waits
 
@@ -66,7 +66,7 @@ fault-matrix: setup ## every fault of the simulated SMSC against the gateway: SE
 
 planted: setup ## plant known faults; a storm has to find each
 	for name in $(PLANTS); do \
-		$(BIN)/python -m tests.storm --seeds 60 --plant $$name 2>/dev/null || exit 1; done
+		$(BIN)/python -m tests.storm --seeds 40 --plant $$name 2>/dev/null || exit 1; done
 
 campaign-kill: setup ## kill -9 the real processes: KILLS=10000 KILL_OPTIONS="--fork --jobs 4"
 	$(BIN)/python -m tests.campaigns.kill --kills $(KILLS) $(KILL_OPTIONS)

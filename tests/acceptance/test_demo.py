@@ -195,6 +195,9 @@ def test_stop_in_the_middle_leaves_nothing_in_doubt(tmp_path: Path) -> None:
     chunks = [one for one in report["deliveries"] if one["channel"] == "sms"]
 
     assert serving.returncode == 0
-    assert {one["state"] for one in chunks} == {"acked", "ready"}
+    states = {one["state"] for one in chunks}
+    assert "ready" in states
+    assert states & {"acked", "delivered"}
+    assert states <= {"acked", "delivered", "ready"}
     assert sum(one["in_doubt"] for one in chunks) == 0
     assert 0 < sum(one["accepted"] for one in chunks) < 30_000
