@@ -43,7 +43,7 @@ def capture(
     )
     assert listener.stderr is not None
     try:
-        while "Capturing on" not in listener.stderr.readline():
+        while "Capture started" not in listener.stderr.readline():
             assert listener.poll() is None, "tshark cannot listen here"
         done = subprocess.run(
             command("cbgateway", "demo", "--json", "--port", first_port, "--seconds", 10),
