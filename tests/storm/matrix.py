@@ -61,6 +61,10 @@ class _Clock:
         return simulated_s
 
 
+ENQUIRE_INTERVAL_S = 5.0
+"""Short enough that a line which carries bulletins is silent for so long."""
+
+
 class FaultWorld(World):
     """A world without weather, in which one centre misbehaves in one way."""
 
@@ -78,6 +82,14 @@ class FaultWorld(World):
     def roughness(self) -> float:
         """Nothing but the fault is wrong."""
         return 0.0
+
+    def carrier(self, gateway: Any, code: str) -> Any:
+        """Ask often whether the bad centre is there, where that is what goes wrong."""
+        carrier = super().carrier(gateway, code)
+        if code != BAD or self.fault.stage is not Stage.ENQUIRE:
+            return carrier
+        changes = {"enquire_link_interval_s": ENQUIRE_INTERVAL_S}
+        return carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=changes)})
 
     def _make_centres(self, loop: VirtualLoop) -> None:
         super()._make_centres(loop)

@@ -175,6 +175,10 @@ class World:
         self.opened.append(gateway)
         return gateway
 
+    def carrier(self, gateway: Any, code: str) -> Any:
+        """Give a carrier's profile."""
+        return gateway.deployment.carriers[code]
+
     def start(self) -> None:
         """Begin a life of the gateway."""
         gateway = self.open_gateway()
@@ -183,7 +187,7 @@ class World:
         inbox = Inbox(gateway.store, gateway.deployment, self.clock)
         links = {
             code: make_link(
-                gateway.deployment.carriers[code],
+                self.carrier(gateway, code),
                 places=[("127.0.0.1", port)],
                 system_id="cbgateway",
                 password=(self.home / "secrets" / f"{code}.password").read_text().strip(),
