@@ -24,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import kannel
 from smpp_peers import npm_per_s, smpplib_per_s
 
 from cbgateway.app import Gateway, SystemClock, init_home, load_checked_profiles
@@ -62,6 +63,7 @@ TABLE = (
     ("raw", "raw limit: one process writes prepared octets", ""),
     ("share", "the link's share of the raw limit", "50 %"),
     ("npm", "npm smpp 0.5.1, window 1,000, no store", ""),
+    ("kannel", "Kannel 1.4.5, window 1,000, its store in a file", ""),
     ("smpplib", "smpplib 2.2.4, window 1,000, no store", ""),
     ("idle", "approved to first octet, link idle", "p99 20 ms"),
     ("busy", "approved to first octet, bulk on the same link", "p99 50 ms"),
@@ -166,6 +168,18 @@ def blast(port: int, count: int) -> float:
             if writable:
                 sent += connection.send(octets[sent : sent + PIECE_OCTETS])
         return count / (time.monotonic() - began)
+
+
+def kannel_per_s(folder: Path, count: int) -> float | None:
+    """Give messages a second with Kannel, from the first to the last; None if not installed."""
+    if not kannel.is_installed():
+        return None
+    with tempfile.TemporaryDirectory(dir=folder) as own, sink("--tell-at", count) as centre:
+        with kannel.kannel(Path(own), centre.port, window=WINDOW) as port:
+            kannel.feed(port, numbers(count), TEXT)
+            centre.line("reached")
+        found = centre.line("submits")
+    return count / float(found["reached_at"] - found["first_at"])
 
 
 async def link_alone(port: int, count: int) -> float:
@@ -408,6 +422,7 @@ def measure(folder: Path, count: int, rounds: int, *, memory: int) -> dict[str, 
         runs["share"].append(runs["link"][-1] / runs["raw"][-1])
         with sink() as centre:
             runs["npm"].append(npm_per_s(centre.port, few, TEXT))
+        runs["kannel"].append(kannel_per_s(folder, few))
         with sink() as centre:
             runs["smpplib"].append(smpplib_per_s(centre.port, few, TEXT))
         for name, interval_s in (("paced_short", 0.1), ("paced_long", 1.0)):
