@@ -32,6 +32,8 @@ BURST_S = 0.003
 MARGIN = 0.98
 """How far below the measured rate messages leave."""
 DECREASE_MAX = 0.5
+"""The rate falls by half at once at most, unless it was measured from a limiter that began to count
+before we did; then the first one whole interval says what it is."""
 RATE_MIN = 10.0
 OPEN_S = 1.0
 """The longest interval of limiters that are known; older acceptance says nothing about today's."""
@@ -234,7 +236,8 @@ class Pacer:
         if self.rate_per_s is None:
             rate = measured
         else:
-            rate = min(self.rate_per_s, max(measured, self.rate_per_s * DECREASE_MAX))
+            least = 0.0 if self._is_rough else self.rate_per_s * DECREASE_MAX
+            rate = min(self.rate_per_s, max(measured, least))
             self._is_rough = open_s < OPEN_S
             self._count_cut(now)
         self.rate_per_s = max(RATE_MIN, rate * MARGIN)
