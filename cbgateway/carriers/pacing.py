@@ -33,7 +33,7 @@ MARGIN = 0.98
 """How far below the measured rate messages leave."""
 DECREASE_MAX = 0.5
 """The rate falls by half at once at most, unless it was measured from a limiter that began to count
-before we did; then the first one whole interval says what it is."""
+before we did; then the first whole interval says what it is."""
 RATE_MIN = 10.0
 OPEN_S = 1.0
 """The longest interval of limiters that are known; older acceptance says nothing about today's."""
