@@ -157,6 +157,9 @@ class Gateway:
             keyring = Keyring(settings, deployment, store, clock)
             history = History(settings, store, marks, clock)
             history.check()
+            with store.read() as tx:
+                deployment = replace(deployment, kit=tx.own_kit())
+            keyring = replace(keyring, deployment=deployment)
             yield cls(home, settings, deployment, store, marks, clock, keyring, history)
 
     @property
@@ -513,11 +516,13 @@ class Gateway:
         Raises:
             ConfigurationError: mode live, and something is not as it has to be.
             AuditError: the audit log is not the one that was witnessed.
+            WorkflowError: it is an offline kit whose time is over.
             StoreError: another process serves this gateway already.
             StoreFailedError: the disk failed.
         """
         with serving_lock(self.settings):
             with self.store.read() as tx:
+                replace(self.deployment, kit=tx.own_kit()).check_is_open(self.clock.now())
                 found = findings(self.home, self.settings, tx, now=self.clock.now())
             check_may_serve(found, self.settings.mode)  # every reason before the first that raises
             inbox = Inbox(self.store, self.deployment, self.clock)

@@ -36,7 +36,11 @@ class Keyring:
         """Read the newest valid sealing key of some regions."""
         now = self.clock.now()
         with self.store.read() as tx:
-            newest = {key.holder: key.key_id for key in tx.region_keys() if key.is_valid_at(now)}
+            newest = {
+                key.holder: key.key_id
+                for key in tx.region_keys()
+                if key.is_valid_at(now) and not key.kit
+            }
         folder = self.settings.keys / "regions"
         keys = {}
         for code in regions:
@@ -144,7 +148,7 @@ class Keyring:
         self.deployment.check_region(code)
         with self.store.transaction() as tx:
             return self._rotate(
-                tuple(key for key in tx.region_keys() if key.holder == code),
+                tuple(key for key in tx.region_keys() if key.holder == code and not key.kit),
                 code,
                 self.settings.keys / "regions",
                 overlap,

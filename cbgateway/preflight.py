@@ -79,7 +79,8 @@ def findings(home: Path, settings: Settings, tx: Transaction, *, now: datetime) 
         ("keys", lambda: _keys(settings, tx, now)),
         ("people", lambda: _people(tx, doubtful)),
         ("disk", lambda: _disk(settings, doubtful)),
-        ("witness", lambda: _witness(home, settings, doubtful)),
+        ("witness", lambda: _witness(home, settings, tx, doubtful)),
+        ("kit", lambda: _kit(tx, now)),
         ("carriers", lambda: _carriers(settings) if strict else iter(())),
         ("http", lambda: _http(settings, doubtful)),
         ("mqtt", lambda: _mqtt(settings, doubtful)),
@@ -133,16 +134,16 @@ def _passwords(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str
 
 
 def _keys(settings: Settings, tx: Transaction, now: datetime) -> Iterator[tuple[Level, str]]:
-    keys: list[Key] = [*tx.person_keys(), *tx.region_keys()]
+    own = [key for key in tx.region_keys() if not key.kit]
+    keys: list[Key] = [*tx.person_keys(), *own]
     for key in keys:
         if key.public_key in KNOWN_KEYS:
             yield Level.FAIL, f"key {key.key_id} of {key.holder} is a published test key"
         soon = now + timedelta(days=KEY_ENDS_WARN_D)
         if not key.is_revoked and key.until is not None and now < key.until <= soon:
             yield Level.WARN, f"key {key.key_id} of {key.holder} ends {key.until.isoformat()}"
-    holders = {key.holder for key in tx.region_keys()}
-    for region in sorted(holders):
-        if not any(key.is_valid_at(now) for key in tx.region_keys() if key.holder == region):
+    for region in sorted({key.holder for key in own}):
+        if not any(key.is_valid_at(now) for key in own if key.holder == region):
             yield Level.FAIL, f"region {region} has no sealing key that is valid"
     try:
         SigningKey.load(settings.keys / "audit.pem")
@@ -172,9 +173,25 @@ def _disk(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
         yield Level.WARN, "the room for what is never blocked is given up; free some disk space"
 
 
-def _witness(home: Path, settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
+def _witness(
+    home: Path, settings: Settings, tx: Transaction, doubtful: Level
+) -> Iterator[tuple[Level, str]]:
+    if tx.own_kit() is not None:
+        return  # one folder that somebody carries; the main gateway is its witness
     if settings.witness.resolve().is_relative_to(home.resolve()):
         yield doubtful, f"witness {settings.witness} is in the gateway's own folder"
+
+
+def _kit(tx: Transaction, now: datetime) -> Iterator[tuple[Level, str]]:
+    own = tx.own_kit()
+    soon = now + timedelta(days=KEY_ENDS_WARN_D)
+    if own is not None and (own.is_closed or own.until <= now):
+        yield Level.FAIL, f"{own.name} was merged or is too old; `cbgateway offline kit` makes one"
+    kits = tx.kits()
+    ends = max((kit.until for kit in kits), default=None) if own is None else own.until
+    if ends is not None and ends <= soon:
+        newest = kits[-1].name if own is None else own.name
+        yield Level.WARN, f"offline kit {newest} ends {ends.isoformat()}; make another one"
 
 
 def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:

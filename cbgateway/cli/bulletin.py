@@ -177,11 +177,11 @@ def approve(
         signing_key = SigningKey.load(key)
         prepared = gateway.prepare(bulletin)
         if not as_json:
-            _print_plan(prepared)
+            print_plan(prepared)
         if not (yes or as_json):
-            confirm = _ask(gateway.settings.mode, prepared.confirmation, confirm)
+            confirm = ask_approver(gateway.settings.mode, prepared.confirmation, confirm)
         gateway.approve(prepared, key=signing_key, confirmation=confirm)
-        report = _wait(gateway, bulletin, wait_s=wait)
+        report = wait_for_answers(gateway, bulletin, wait_s=wait)
     if as_json:
         print_json(report)
     else:
@@ -191,7 +191,7 @@ def approve(
         raise typer.Exit(EXIT_CARRIER)
 
 
-def _ask(mode: Mode, phrase: str, given: str) -> str:
+def ask_approver(mode: Mode, phrase: str, given: str) -> str:
     """Have the approver say yes, or type what a wide area is about to get."""
     if not phrase:
         typer.confirm(f"[{mode}] Send it?", abort=True)
@@ -393,7 +393,7 @@ def _on_air(told: dict[str, Any]) -> str:
     return f"{printable(said)} (asked {told['asked_at']})"
 
 
-def _print_plan(prepared: Prepared) -> None:
+def print_plan(prepared: Prepared) -> None:
     """Show the second person what would go out."""
     print_bulletin(bulletin_report(prepared.record, ()))
     for broadcast in prepared.plan.broadcasts:
@@ -437,7 +437,7 @@ def _print_coverage(prepared: Prepared) -> None:
             console.print(f"  [yellow]{reach.network}: no cell in {bare}[/yellow]")
 
 
-def _wait(gateway: Gateway, bulletin_id: str, *, wait_s: float) -> dict[str, Any]:
+def wait_for_answers(gateway: Gateway, bulletin_id: str, *, wait_s: float) -> dict[str, Any]:
     """Report a bulletin once nothing of it is open any more, or the time is over."""
     deadline = time.monotonic() + wait_s
     while True:

@@ -16,6 +16,7 @@ from cbgateway.cli import (
     incoming,
     keys,
     mqtt,
+    offline,
     operations,
     peers,
     profiles,
@@ -46,6 +47,7 @@ app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(cap.app, name="cap")
 app.add_typer(mqtt.app, name="mqtt")
 app.add_typer(incident.app, name="incident")
+app.add_typer(offline.app, name="offline")
 app.add_typer(telling.promise_app, name="promise")
 app.add_typer(telling.briefing_app, name="briefing")
 app.add_typer(telling.site_app, name="site")

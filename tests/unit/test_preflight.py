@@ -102,7 +102,7 @@ def test_sound_gateway_passes_in_every_mode(tmp_path: Path, mode: Mode) -> None:
         gateway.history.checkpoint()
     assert [one for one in found if one.level is not Level.OK] == []
     assert [one.check for one in found] == [
-        *("permissions", "passwords", "keys", "people", "disk", "witness"),
+        *("permissions", "passwords", "keys", "people", "disk", "witness", "kit"),
         *("carriers", "http", "mqtt", "cap", "environment", "clock", "database", "history"),
     ]
     assert RUNNER.invoke(app, ["doctor", "--home", str(home)]).exit_code == 0
