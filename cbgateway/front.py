@@ -1,16 +1,19 @@
 """The gateway's front: what its servers need of it, put together while it serves."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from loguru import logger
 
 from cbgateway.desk import Desk
+from cbgateway.domain.errors import UnknownNameError
 from cbgateway.domain.ports import Store
 from cbgateway.interfaces.http.backend import Backend
 from cbgateway.interfaces.http.tokens import Tokens
@@ -19,11 +22,14 @@ from cbgateway.interfaces.mqtt.intake import MqttIntake
 from cbgateway.interfaces.mqtt.state import Board
 from cbgateway.interfaces.mqtt.topics import Topics
 from cbgateway.public.common import Site
-from cbgateway.public.site import Resource, render
+from cbgateway.public.site import CAP, Resource, render
 from cbgateway.settings import HttpSettings, MqttSettings, is_loopback, read_secret, trusting
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 from cbgateway.telling import Telling
+
+ALERT = re.compile(r"/cap/([^/]{1,100})\.([1-9][0-9]{0,5})\.xml")
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +54,21 @@ class Pages:
 
     def show(self, path: str) -> Resource:
         """Give what a path shows."""
+        alert = ALERT.fullmatch(path)
+        if alert is not None:
+            return self._alert(f"{unquote(alert[1])}/{alert[2]}")
         now = self._telling.clock.now().replace(microsecond=0)
         made = self._made
         if made is None or made[0] != now:
             made = self._made = now, self._telling.site()
         return render(made[1], path)
+
+    def _alert(self, bulletin_id: str) -> Resource:
+        """Give a CAP alert: asked for by its name, without looking at everything that was said."""
+        try:
+            return Resource(CAP, self._telling.alert(bulletin_id))
+        except UnknownNameError:
+            return Resource(CAP, b"", NOT_FOUND)
 
 
 @asynccontextmanager

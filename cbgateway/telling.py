@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,22 @@ from cbgateway.domain.delivery import Event
 from cbgateway.domain.errors import GatewayError, InputError, StoreFailedError, UnknownNameError
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.ports import Clock, Transaction
+from cbgateway.interfaces.cap.exchange import CapExchange
+from cbgateway.interfaces.cap.incoming import CapSender
 from cbgateway.public.briefing_page import briefing_page
 from cbgateway.public.common import Site
 from cbgateway.public.export import Exported, export
-from cbgateway.public.site import files, make_site
+from cbgateway.public.site import alerts, files, make_site
 from cbgateway.service import promises as kept
 from cbgateway.service.briefing import briefing, note_reading, readers_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY
 from cbgateway.service.postmortem import OBSERVED, report
-from cbgateway.service.publication import HOLDS, Publication, publication
+from cbgateway.service.publication import HOLDS, Publication, is_out, publication
 from cbgateway.service.wording import STANDS_IN, check_wording, with_code
 from cbgateway.settings import Settings
 from cbgateway.signing import tlog
+from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.rows import event_of
 from cbgateway.storage.sqlite import SqliteStore
 
@@ -66,10 +70,41 @@ class Telling:
         Raises:
             InputError: the folder is somebody else's, or cannot be written.
         """
+        self.publish_alerts()
         site = self.site()
         if url is not None:
             site = make_site(site.deployment, site.publication, url=url)
-        return export(folder, files(site))
+        lasting = {path: partial(self.alert, name) for path, name in alerts(site).items()}
+        return export(folder, files(site), lasting)
+
+    def publish_alerts(self) -> tuple[str, ...]:
+        """Make a CAP alert of every bulletin that went out and has none yet; gives which.
+
+        What was made stays as it is for ever. Each is a transaction of its own, so that none of
+        them holds up a bulletin that is about to go out.
+        """
+        with self.store.read() as tx:
+            missing = tx.unpublished()
+        if missing:
+            exchange = cap_exchange(self.settings, self.deployment, self.store)
+            for bulletin_id in missing:
+                with self.store.transaction() as tx:
+                    exchange.export(tx, bulletin_id, now=self.clock.now())
+        return missing
+
+    def alert(self, bulletin_id: str) -> bytes:
+        """Give a bulletin's CAP alert, as it was made.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        with self.store.read() as tx:
+            record = tx.bulletin(bulletin_id)
+            if record is not None and is_out(record):
+                found = tx.publication_of(bulletin_id, record.submission.content_hash)
+                if found is not None:
+                    return found.octets
+        raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
 
     def verify_code(self, text: str) -> dict[str, Any]:
         """Give what was said under a verification code, ready for JSON.
@@ -269,13 +304,33 @@ class Telling:
             logger.bind(incident=one.incident_id, due=one.due.isoformat()).warning(
                 "a promised update is late"
             )
-        if self.settings.site is None:
+        if self.settings.site is None and self.settings.http is None:
             return None
         with self.store.read() as tx:
             wanted = tx.audit_size(), self.clock.now().replace(second=0, microsecond=0)
-        if wanted != shown:
+        if wanted != shown and self.settings.site is None:
+            self.publish_alerts()
+        elif wanted != shown and self.settings.site is not None:
             self.export_site(self.settings.site)
         return wanted
+
+
+def cap_exchange(settings: Settings, deployment: Deployment, store: SqliteStore) -> CapExchange:
+    """Give what the settings say of those that alerts are exchanged with.
+
+    Raises:
+        KeyUnusableError: a key or certificate that they name cannot be used.
+    """
+    cap = settings.cap
+    senders = {
+        name: CapSender(one.person, load_certificate(one.certificate), one.carrier)
+        for name, one in cap.senders.items()
+    }
+    signer = None
+    if cap.key is not None and cap.certificate is not None:
+        signer = load_signing_key(cap.key), load_certificate(cap.certificate)
+    name = cap.name or f"cbgateway-{store.meta['gateway_id']}"
+    return CapExchange(deployment, name, senders, signer)
 
 
 def read_events(entries: Iterable[bytes]) -> Iterator[Event]:

@@ -298,6 +298,14 @@ class Transaction(Protocol):
         """List the alerts of a bulletin."""
         ...
 
+    def unpublished(self) -> tuple[str, ...]:
+        """Name the bulletins that went out and have no alert yet, the oldest first."""
+        ...
+
+    def published(self) -> frozenset[str]:
+        """Name the bulletins that have an alert, as they were submitted last."""
+        ...
+
     # Serial numbers and budgets
     def serial_number(
         self, incident_id: str, message_identifier: int, scope: GeographicalScope

@@ -90,12 +90,14 @@ class Publication:
     Attributes:
         at: the moment.
         outages: the one that was last spoken of first.
+        alerts: names of the bulletins that can be had as a CAP alert.
     """
 
     gateway_id: str
     mode: Mode
     at: datetime
     outages: tuple[Outage, ...]
+    alerts: frozenset[str] = frozenset()
 
     @property
     def current(self) -> tuple[Outage, ...]:
@@ -160,7 +162,7 @@ def publication(tx: Transaction, gateway_id: str, *, mode: Mode, now: datetime) 
         if notices:
             outages.append(Outage(incident, notices))
     outages.sort(key=lambda one: one.newest.said_at, reverse=True)
-    return Publication(gateway_id, mode, now, tuple(outages))
+    return Publication(gateway_id, mode, now, tuple(outages), tx.published())
 
 
 def region_outages(

@@ -530,6 +530,20 @@ VALUES (:sender, :identifier, :sent_ms, :bulletin_id, :content_hash, :source_has
 -- name: publication
 SELECT * FROM publication WHERE sender = :sender AND identifier = :identifier;
 
+-- name: unpublished
+-- went out, and nobody was given it as an alert yet
+SELECT bulletin_id FROM bulletin AS b
+WHERE state IN ('approved', 'live', 'superseded', 'expired', 'withdrawn')
+  AND decided_by IS NOT NULL AND plan IS NOT NULL
+  AND NOT EXISTS (
+    SELECT 1 FROM publication AS p WHERE p.bulletin_id = b.bulletin_id
+      AND p.content_hash = json_extract(b.submission, '$.content_hash'))
+ORDER BY decided_ms, bulletin_id;
+
+-- name: published
+SELECT bulletin_id FROM bulletin AS b JOIN publication AS p USING (bulletin_id)
+WHERE p.content_hash = json_extract(b.submission, '$.content_hash');
+
 -- name: publications
 SELECT * FROM publication
 WHERE bulletin_id = :bulletin_id AND (:content_hash IS NULL OR content_hash = :content_hash)

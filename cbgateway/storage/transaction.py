@@ -382,6 +382,12 @@ class SqliteTransaction:
         rows = self._rows("publications", bulletin_id=bulletin_id, content_hash=None)
         return tuple(map(publication_of, rows))
 
+    def unpublished(self) -> tuple[str, ...]:
+        return tuple(bulletin_id for (bulletin_id,) in self._run("unpublished"))
+
+    def published(self) -> frozenset[str]:
+        return frozenset(bulletin_id for (bulletin_id,) in self._run("published"))
+
     # Serial numbers and budgets
 
     def serial_number(

@@ -12,7 +12,7 @@ router = APIRouter(include_in_schema=False)
 
 PAGES = ("/", "/i/{name}/", "/r/{name}/", "/v/{name}", "/v/{name}/", "/v/", "/past/", "/drills/")
 """What each language has; a code is found without the last slash as well, as people type it."""
-PROGRAMS = ("/feed.atom", "/alerts.json")
+PROGRAMS = ("/feed.atom", "/alerts.json", "/cap/{name}")
 
 
 async def _show(request: Request, backend: BackendNow) -> Response:
