@@ -138,6 +138,7 @@ async def serving_http(
             tokens=Tokens(http.tokens),
             is_ready=lambda: is_ready and not stop.is_set(),
             stop=stop,
+            proxies=frozenset(http.proxies),
         )
         serving = asyncio.create_task(serve(backend, listening))
         serving.add_done_callback(lambda _: stop.set())
