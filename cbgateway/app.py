@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from loguru import logger
 
+from cbgateway.bundles import Bundles
 from cbgateway.carriers.cbsp.link import Endpoint as ControllerEndpoint
 from cbgateway.carriers.cbsp.listener import Listeners
 from cbgateway.carriers.registry import make_controller_link, make_link
@@ -173,6 +174,11 @@ class Gateway:
     def telling(self) -> Telling:
         """Give what this gateway tells beside its bulletins."""
         return Telling(self.settings, self.deployment, self.store, self.clock)
+
+    @property
+    def bundles(self) -> Bundles:
+        """Give what others get of each bulletin."""
+        return Bundles(self.telling, self.keyring)
 
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""

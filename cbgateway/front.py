@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from loguru import logger
 
+from cbgateway.bundles import Bundles
 from cbgateway.desk import Desk
 from cbgateway.domain.errors import UnknownNameError
 from cbgateway.domain.ports import Store
@@ -21,6 +22,7 @@ from cbgateway.interfaces.mqtt.address import BrokerAddress
 from cbgateway.interfaces.mqtt.intake import MqttIntake
 from cbgateway.interfaces.mqtt.state import Board
 from cbgateway.interfaces.mqtt.topics import Topics
+from cbgateway.keyring import Keyring
 from cbgateway.public.common import Site
 from cbgateway.public.site import CAP, Resource, render
 from cbgateway.settings import HttpSettings, MqttSettings, is_loopback, read_secret, trusting
@@ -28,7 +30,8 @@ from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 from cbgateway.telling import Telling
 
-ALERT = re.compile(r"/cap/([^/]{1,100})\.([1-9][0-9]{0,5})\.xml")
+DOCUMENT = re.compile(r"/(cap|bundle)/([^/]{1,100})\.([1-9][0-9]{0,5})\.(?:xml|zip)")
+ZIP = "application/zip"
 NOT_FOUND = 404
 
 
@@ -48,27 +51,31 @@ class Front:
 class Pages:
     """The public site, made anew at most once a second however many ask."""
 
-    def __init__(self, telling: Telling) -> None:
+    def __init__(self, telling: Telling, bundles: Bundles) -> None:
         self._telling = telling
+        self._bundles = bundles
         self._made: tuple[datetime, Site] | None = None
 
     def show(self, path: str) -> Resource:
         """Give what a path shows."""
-        alert = ALERT.fullmatch(path)
-        if alert is not None:
-            return self._alert(f"{unquote(alert[1])}/{alert[2]}")
+        document = DOCUMENT.fullmatch(path)
+        if document is not None:
+            return self._document(document[1], f"{unquote(document[2])}/{document[3]}")
         now = self._telling.clock.now().replace(microsecond=0)
         made = self._made
         if made is None or made[0] != now:
             made = self._made = now, self._telling.site()
         return render(made[1], path)
 
-    def _alert(self, bulletin_id: str) -> Resource:
-        """Give a CAP alert: asked for by its name, without looking at everything that was said."""
+    def _document(self, kind: str, bulletin_id: str) -> Resource:
+        """Give a CAP alert or a bundle by its bulletin's name."""
+        content_type = CAP if kind == "cap" else ZIP
         try:
-            return Resource(CAP, self._telling.alert(bulletin_id))
+            if kind == "cap":
+                return Resource(CAP, self._telling.alert(bulletin_id))
+            return Resource(ZIP, self._bundles.zipped(bulletin_id))
         except UnknownNameError:
-            return Resource(CAP, b"", NOT_FOUND)
+            return Resource(content_type, b"", NOT_FOUND)
 
 
 @asynccontextmanager
@@ -134,7 +141,7 @@ async def serving_http(
             approving=partial(inside.approving_signed, reading=outlook),
             published_keys=keyring.published_keys,
             facts=lambda: facts(reading),
-            show=Pages(Telling(desk.settings, desk.deployment, reading, desk.clock)).show,
+            show=_pages(desk, reading, keyring).show,
             tokens=Tokens(http.tokens),
             is_ready=lambda: is_ready and not stop.is_set(),
             stop=stop,
@@ -148,6 +155,11 @@ async def serving_http(
         finally:
             stop.set()
             await serving
+
+
+def _pages(desk: Desk, reading: SqliteStore, keyring: Keyring) -> Pages:
+    telling = Telling(desk.settings, desk.deployment, reading, desk.clock)
+    return Pages(telling, Bundles(telling, keyring))
 
 
 @asynccontextmanager

@@ -50,6 +50,14 @@ class Keyring:
             keys[code] = self._load(folder, code, newest[code])
         return keys
 
+    def region_signing_key(self, code: str, key_id: str) -> SigningKey:
+        """Read one sealing key of a region, the newest or an earlier one.
+
+        Raises:
+            KeyUnusableError: the key file is not there, or holds another key.
+        """
+        return self._load(self.settings.keys / "regions", code, key_id)
+
     def person_signing_key(self, name: str) -> SigningKey:
         """Read the newest valid key of a machine whose key this gateway keeps.
 

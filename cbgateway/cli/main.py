@@ -7,6 +7,7 @@ from cbgateway.cli import (
     api,
     audit,
     bulletin,
+    bundle,
     cap,
     cells,
     codec,
@@ -45,6 +46,7 @@ app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.conf
 app.command("verify", epilog=telling.VERIFY_EXAMPLES)(telling.verify)
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(cap.app, name="cap")
+app.add_typer(bundle.app, name="bundle")
 app.add_typer(mqtt.app, name="mqtt")
 app.add_typer(incident.app, name="incident")
 app.add_typer(offline.app, name="offline")

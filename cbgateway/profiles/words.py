@@ -124,6 +124,16 @@ class PageWords(Model):
     minutes: Text
 
 
+class AudioWords(Model):
+    """What is said around a message that is read aloud; ``{code}`` stands for the spelled code."""
+
+    opening: Text
+    again: Text
+    code: Text
+    closing: Text
+    exercise: Text
+
+
 class ReportWords(Model):
     """Labels of the report after an incident."""
 
@@ -177,6 +187,8 @@ class LanguageWords(Model):
     briefing: BriefingWords
     report: ReportWords
     lint: LintWords
+    audio: AudioWords | None = None
+    """Without it a language has no audio script."""
 
     def cause(self, name: str, confidence: Confidence) -> str:
         """Say what caused an outage and how sure that is."""

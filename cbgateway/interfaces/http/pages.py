@@ -15,9 +15,9 @@ router = APIRouter(include_in_schema=False)
 
 PAGES = ("/", "/i/{name}/", "/r/{name}/", "/v/{name}", "/v/{name}/", "/v/", "/past/", "/drills/")
 """What each language has; a code is found without the last slash as well, as people type it."""
-LIMITED = ("/v/",)
-"""What is not for trying everything out."""
-PROGRAMS = ("/feed.atom", "/alerts.json", "/cap/{name}")
+LIMITED = ("/v/", "/bundle/")
+"""What is not for trying everything out, or takes a while to make."""
+PROGRAMS = ("/feed.atom", "/alerts.json", "/cap/{name}", "/bundle/{name}")
 
 
 async def _show(request: Request, backend: BackendNow) -> Response:

@@ -91,7 +91,7 @@ def test_alerts_are_made_once_and_never_written_again(told: Any, tmp_path: Path)
 
 def test_alert_is_shown_by_its_path(told: Any) -> None:
     """Once it was made; others are not there."""
-    pages = Pages(told.gateway.telling)
+    pages = Pages(told.gateway.telling, told.gateway.bundles)
     assert pages.show("/cap/inc-1.1.xml").status == 404
     told.gateway.telling.publish_alerts()
     found = pages.show("/cap/inc-1.1.xml")
@@ -163,4 +163,4 @@ def test_list_for_programs_leads_to_alerts(told: Any, tmp_path: Path) -> None:
 
 def told_alerts(gateway: Gateway) -> bytes:
     """Give `alerts.json` as it is now."""
-    return Pages(gateway.telling).show("/alerts.json").octets
+    return Pages(gateway.telling, gateway.bundles).show("/alerts.json").octets
