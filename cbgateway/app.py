@@ -478,6 +478,7 @@ class Gateway:
             size = tx.audit_size()
             missed = tx.count(promises.COUNTER)
             promised = self.telling.promises_in(tx)
+            drills = self.telling.drill_reminder(tx)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
@@ -493,6 +494,7 @@ class Gateway:
                 "witnessed": None if witnessed is None else witnessed.size,
             },
             "promises": {"missed": missed, "open": promised},
+            "drills": drills,
             "has_ballast": ballast_of(self.settings).is_there(),
             "peers": self._peer_ages(),
         }

@@ -24,17 +24,23 @@ from cbgateway.public.briefing_page import briefing_page
 from cbgateway.public.common import Site
 from cbgateway.public.export import Exported, export
 from cbgateway.public.site import alerts, files, make_site
+from cbgateway.service import drills as practised
 from cbgateway.service import promises as kept
+from cbgateway.service.approval import DECISION
 from cbgateway.service.briefing import briefing, note_reading, readers_of
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.drills import Drill, Wanted
 from cbgateway.service.evidence import GATEWAY
 from cbgateway.service.postmortem import OBSERVED, report
 from cbgateway.service.publication import HOLDS, Publication, is_out, publication
 from cbgateway.service.wording import STANDS_IN, check_wording, with_code
 from cbgateway.settings import Settings
 from cbgateway.signing import tlog
+from cbgateway.signing.canonical import canonical
+from cbgateway.signing.jws import sign_detached
+from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.xmldsig import load_certificate, load_signing_key
-from cbgateway.storage.rows import event_of
+from cbgateway.storage.rows import event_of, moment
 from cbgateway.storage.sqlite import SqliteStore
 
 SWEEP_INTERVAL_S = 1.0
@@ -237,6 +243,46 @@ class Telling:
             if tx.bulletin(bulletin_id) is None:
                 raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
             tx.record(Event(self.clock.now(), bulletin_id, OBSERVED, GATEWAY, detail))
+
+    def plan_drill(self, wanted: Wanted, *, key: SigningKey) -> Drill:
+        """Plan a drill with somebody's key; see `service.drills.plan`."""
+        signature = sign_detached(canonical(wanted.document()), key, content=DECISION)
+        with self.store.transaction() as tx:
+            return practised.plan(
+                tx, self.deployment, wanted, signature=signature, now=self.clock.now()
+            )
+
+    def cancel_drill(self, name: str, *, key: SigningKey) -> Drill:
+        """Call a drill off with somebody's key; see `service.drills.cancel`."""
+        document = practised.cancel_document(name)
+        signature = sign_detached(canonical(document), key, content=DECISION)
+        with self.store.transaction() as tx:
+            return practised.cancel(tx, name, signature=signature, now=self.clock.now())
+
+    def score_drill(
+        self, name: str, incident_id: str, *, entries: Iterable[bytes] | None = None
+    ) -> Drill:
+        """Score a drill by what was told in it; see `service.drills.note_score`.
+
+        Args:
+            name: of the drill.
+            incident_id: what was told.
+            entries: leaves of the exercise gateway's exported log; None for this gateway's own.
+        """
+        report = self.report(incident_id, entries=entries)
+        with self.store.transaction() as tx:
+            now = self.clock.now()
+            return practised.note_score(tx, name, report, actor=GATEWAY, now=now)
+
+    def drills(self) -> tuple[Drill, ...]:
+        """Give every drill, by its beginning."""
+        with self.store.read() as tx:
+            return practised.drills(tx)
+
+    def drill_reminder(self, tx: Transaction) -> dict[str, Any]:
+        """Say when the last drill was and the next one is, ready for JSON."""
+        since = moment(int(self.store.meta["created_ms"]))
+        return practised.reminder(practised.drills(tx), since=since, now=self.clock.now())
 
     def promises(self) -> list[dict[str, Any]]:
         """List what is promised, the earliest first, ready for JSON."""

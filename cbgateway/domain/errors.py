@@ -243,6 +243,12 @@ class ContactError(PolicyError):
         self.contact = contact
 
 
+class DrillWordsError(PolicyError):
+    """A text of an exercise says that it is none."""
+
+    code = "exercise-wording"
+
+
 class CauseError(PolicyError):
     """A text names a cause that nobody has confirmed."""
 

@@ -34,6 +34,7 @@ class Topic(StrEnum):
     JARGON = "jargon"
     BLAME = "blame"
     CAUSE = "cause"
+    EXERCISE = "exercise"
     SHOUTING = "shouting"
 
 
@@ -52,11 +53,30 @@ class Claim(Model):
 
 
 class LintWords(Model):
-    """What a text should not say."""
+    """What a text should not say.
+
+    Attributes:
+        exercise: what a text of an exercise may never say: that it is no drill.
+    """
 
     jargon: tuple[Instead, ...]
     blame: tuple[Pattern, ...]
     claims: tuple[Claim, ...]
+    exercise: tuple[Pattern, ...] = ()
+
+
+class DrillWords(Model):
+    """Labels of planned drills and their scores."""
+
+    planned: Text
+    soon: Text
+    under_way: Text
+    over: Text
+    cancelled: Text
+    first_notice: Text
+    promises: Text
+    corrections: Text
+    not_scored: Text
 
 
 class BriefingWords(Model):
@@ -186,6 +206,7 @@ class LanguageWords(Model):
     page: PageWords
     briefing: BriefingWords
     report: ReportWords
+    drill: DrillWords
     lint: LintWords
     audio: AudioWords | None = None
     """Without it a language has no audio script."""
@@ -223,5 +244,8 @@ def lint_words(words: LanguageWords, text: str) -> Iterator[Finding]:
         for match in re.finditer(claim.pattern, text, re.IGNORECASE):
             advice = f"needs the cause {claim.cause!r} confirmed"
             yield Finding(Topic.CAUSE, match[0], advice, claim.cause)
+    for pattern in words.lint.exercise:
+        for match in re.finditer(pattern, text, re.IGNORECASE):
+            yield Finding(Topic.EXERCISE, match[0], "nobody may take a drill for the real thing")
     if text.count("!") + text.count("！") > EXCLAMATIONS_MAX:  # noqa: RUF001 - full width
         yield Finding(Topic.SHOUTING, "!", "a calm sentence is believed sooner")

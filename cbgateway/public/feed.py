@@ -109,6 +109,17 @@ def alerts(site: Site) -> bytes:
         "gateway": site.publication.gateway_id,
         "changed_at": None if changed is None else stamp(changed),
         "outages": [outage_document(site, one) for one in site.publication.current],
+        "drills": [
+            {
+                "drill": one.name,
+                "starts": stamp(one.starts),
+                "ends": stamp(one.ends),
+                "regions": list(one.regions),
+                "texts": dict(one.texts),
+                "is_cancelled": one.is_cancelled,
+            }
+            for one in site.publication.open_drills
+        ],
     }
     return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
 

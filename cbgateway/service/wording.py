@@ -11,12 +11,14 @@ from cbgateway.domain.bulletin import (
     EmergencyCalls,
     Facts,
     MessageType,
+    Mode,
 )
 from cbgateway.domain.delivery import BulletinRecord
 from cbgateway.domain.errors import (
     CauseError,
     ContactError,
     DeadlineError,
+    DrillWordsError,
     ExpiredError,
     HeartbeatError,
     UnknownNameError,
@@ -158,6 +160,7 @@ def check_wording(
     Raises:
         ContactError: a number or link is not verified, or needs the network that failed.
         CauseError: a cause is claimed that is not confirmed.
+        DrillWordsError: an exercise says that it is none.
     """
     _check_contacts(deployment, bulletin, incident, read_back)
     return _check_words(deployment, bulletin)
@@ -202,7 +205,10 @@ def _check_words(deployment: Deployment, bulletin: Bulletin) -> tuple[str, ...]:
                     f'"facts": {{"cause": "{one.cause}", "confidence": "confirmed"}} once it is'
                 )
                 raise CauseError(msg)
-            if one.topic is not Topic.CAUSE:
+            if one.topic is Topic.EXERCISE and bulletin.mode is Mode.EXERCISE:
+                msg = f"texts.{language}: {one.words!r} in an exercise; {one.advice}"
+                raise DrillWordsError(msg)
+            if one.topic not in {Topic.CAUSE, Topic.EXERCISE}:
                 warnings.append(f"{one.topic} in {language!r}: {one.words!r}; {one.advice}")
     return tuple(dict.fromkeys(warnings))
 
