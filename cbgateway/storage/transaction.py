@@ -656,6 +656,7 @@ class SqliteTransaction:
         cells = dict.fromkeys(cell for order in orders for cell in order.area.cells)
         return Handle(
             name=name or "",
+            message_identifier=delivery.lineage.message_identifier or 0,
             alias=delivery.alias,
             may_be_on_air=bool(rows),
             versions=tuple(dict.fromkeys(row["serial_number"] for row in rows)),

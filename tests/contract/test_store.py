@@ -123,8 +123,7 @@ def test_what_is_found_once_is_kept_for_one_commit_and_no_failed_work(store: Sql
             lambda tx: tx.once("people", lambda: len(tx.people())),
         )
         tasks = [asyncio.create_task(store.run(work)) for work in works]
-        await asyncio.sleep(0)  # all are in the queue
-        gate.set()
+        asyncio.get_running_loop().call_soon(gate.set)  # once all are in the queue
         together = await asyncio.gather(*tasks, return_exceptions=True)
         return [*together, await store.run(lambda tx: tx.once("people", lambda: -1))]
 
