@@ -1098,7 +1098,7 @@ def test_expired_order_is_settled_by_the_look_around(office: Any) -> None:
 
 
 def test_peer_that_is_nobodys_is_not_asked_about_broadcasts(office: Any) -> None:
-    """It has no carrier's profile, and is no controller; what it has done is acknowledged all the same."""
+    """It has no profile and is no controller; what it has done is acknowledged all the same."""
     desk = Desk(office)
     office.issue(office.document())
     one = desk.lease()[0]
