@@ -92,7 +92,7 @@ schemathesis: setup ## ask everything of the OpenAPI document for half a minute;
 check: lint test integration campaigns schemathesis ## everything that a change must pass
 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
-	$(BIN)/cbgateway demo
+	$(BIN)/cbgateway demo --keep build/demo
 
 states: setup ## draw docs/states.md from the transition tables
 	$(BIN)/python tests/house/states.py
