@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cbgateway import __version__
+from cbgateway.domain import failpoints
 from cbgateway.domain.errors import GatewayError, InputError
 from cbgateway.interfaces.http import (
     alerts,
@@ -125,6 +126,8 @@ class Edge:
         try:
             refusal = _check_head(scope)
             await (refusal or self._app)(scope, receive, noting)
+            if scope["method"] == "POST":
+                failpoints.passing("http.answered")
         except Exception as error:
             logger.opt(exception=error).error("a request has failed")
             if status:

@@ -80,6 +80,7 @@ class Signed:
             in_thread: making the write takes long.
         """
         key = idempotency_key(self.request)
+        failpoints.passing("http.read")
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 write = await asyncio.to_thread(make) if in_thread else make()

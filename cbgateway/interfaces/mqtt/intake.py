@@ -99,6 +99,7 @@ class MqttIntake:
         command: Command | None = None
         try:
             command = read_command(incoming, self.topics, now=self.clock.now())
+            failpoints.passing("mqtt.read")
             told = await self.desk.commit_together(self._write(command))
             failpoints.passing("mqtt.committed")
         except DiskFullError as error:
@@ -159,6 +160,7 @@ class MqttIntake:
             body = json.dumps(told, ensure_ascii=False)
             answer = Answer(content, ACCEPTED, body)
             tx.put_answer(command.person, name, answer, until=command.expires)
+            failpoints.passing("mqtt.written")
             return told
 
         return Write(work, write.is_urgent)
