@@ -434,7 +434,7 @@ class Workflow(RuleBasedStateMachine):
         with self.gateway.store.read() as tx:
             state = tx.incident(name).state
         refused: set[type[GatewayError]] = set()
-        if self.people[who].is_revoked:
+        if self.people[who].is_revoked or self.people[who].owner:
             refused = {PermissionDeniedError}
         elif to not in INCIDENT_TRANSITIONS[state]:
             refused = {WorkflowError}
