@@ -3,10 +3,11 @@
 import asyncio
 import base64
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.ports import Clock, Transaction
 from cbgateway.interfaces.cap.exchange import CapExchange
 from cbgateway.interfaces.cap.incoming import CapSender
+from cbgateway.interfaces.carrier_log import FAULTS_MAX, Measured, parse_carrier_log
 from cbgateway.public.briefing_page import briefing_page
 from cbgateway.public.common import Site
 from cbgateway.public.export import Exported, export
@@ -31,7 +33,7 @@ from cbgateway.service.briefing import briefing, note_reading, readers_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.drills import Drill, Wanted
 from cbgateway.service.evidence import GATEWAY
-from cbgateway.service.postmortem import OBSERVED, report
+from cbgateway.service.postmortem import MEASURED, OBSERVED, report
 from cbgateway.service.publication import HOLDS, Publication, is_out, publication
 from cbgateway.service.wording import STANDS_IN, check_wording, with_code
 from cbgateway.settings import Settings
@@ -43,6 +45,9 @@ from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.rows import event_of, moment
 from cbgateway.storage.sqlite import SqliteStore
 
+SOURCE_CHARACTERS_MAX = 120
+CLOCKS_DIFFER = timedelta(seconds=60)
+"""How far a carrier's clock may be from ours in a log that is believed."""
 SWEEP_INTERVAL_S = 1.0
 """How soon a missed promise is noticed; people are told to count on five seconds."""
 
@@ -243,6 +248,64 @@ class Telling:
             if tx.bulletin(bulletin_id) is None:
                 raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
             tx.record(Event(self.clock.now(), bulletin_id, OBSERVED, GATEWAY, detail))
+
+    def import_carrier_log(self, octets: bytes, *, source: str) -> int:
+        """Take in what a carrier measured: all or nothing; the same log again changes nothing.
+
+        Args:
+            octets: CSV or JSON, as `interfaces.carrier_log` has it.
+            source: who gave it; stands beside every figure that comes from it.
+
+        Returns:
+            How many rows were new.
+
+        Raises:
+            InputError: a row is wrong, or about something that did not happen here; names them.
+        """
+        if not source.strip() or len(source) > SOURCE_CHARACTERS_MAX or not source.isprintable():
+            msg = f"source: say who gave the log, in 1 to {SOURCE_CHARACTERS_MAX} characters"
+            raise InputError(msg)
+        rows = parse_carrier_log(octets)
+        digest = hashlib.sha256(octets).hexdigest()
+        now = self.clock.now()
+        with self.store.transaction() as tx:
+            if any(self._has_log(tx, name, digest) for name in {row.bulletin for row in rows}):
+                return 0
+            faults = [fault for row in rows for fault in self._faults(tx, row, now)]
+            if faults:
+                more = len(faults) - FAULTS_MAX
+                shown = faults[:FAULTS_MAX] + ([f"and {more} more faults"] if more > 0 else [])
+                raise InputError(*shown)
+            for row in rows:
+                detail = {**row.document(), "source": source.strip(), "sha256": digest}
+                tx.record(Event(now, row.bulletin, MEASURED, GATEWAY, detail))
+        return len(rows)
+
+    @staticmethod
+    def _has_log(tx: Transaction, bulletin_id: str, digest: str) -> bool:
+        events = tx.events(bulletin_id)
+        return any(one.what == MEASURED and one.detail["sha256"] == digest for one in events)
+
+    def _faults(self, tx: Transaction, row: Measured, now: datetime) -> Iterator[str]:
+        """Say what a row tells that cannot be."""
+        record = tx.bulletin(row.bulletin)
+        if record is None or record.decision is None or not is_out(record):
+            yield f"{row.place}: bulletin {row.bulletin!r} did not go out here"
+            return
+        if row.carrier not in {*self.deployment.carriers, *self.deployment.controllers}:
+            yield f"{row.place}: carrier {row.carrier!r} is not known here"
+        regions = self.deployment.regions
+        if not any(
+            row.region in regions and regions.contains(one, row.region)
+            for one in record.bulletin.regions
+        ):
+            yield f"{row.place}: {row.bulletin} was not for region {row.region!r}"
+        earliest = record.decision.decided_at - CLOCKS_DIFFER
+        if not earliest <= row.first_broadcast_at <= now + CLOCKS_DIFFER:
+            yield (
+                f"{row.place}: on air at {row.first_broadcast_at.isoformat()}, but approved at "
+                f"{record.decision.decided_at.isoformat()}, and it is {now.isoformat()}"
+            )
 
     def plan_drill(self, wanted: Wanted, *, key: SigningKey) -> Drill:
         """Plan a drill with somebody's key; see `service.drills.plan`."""

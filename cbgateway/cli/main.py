@@ -13,6 +13,7 @@ from cbgateway.cli import (
     codec,
     demo,
     drill,
+    evidence,
     gateway,
     incident,
     incoming,
@@ -56,6 +57,7 @@ app.add_typer(telling.briefing_app, name="briefing")
 app.add_typer(telling.site_app, name="site")
 app.add_typer(telling.text_app, name="text")
 app.add_typer(drill.app, name="drill")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(recipients.app, name="recipients")
 app.add_typer(cells.app, name="cells")
 app.command("peers", epilog=peers.PEERS_EXAMPLES)(peers.peers)

@@ -168,6 +168,8 @@ class ReportWords(Model):
     to_submission: Text
     to_approval: Text
     to_acceptance: Text
+    to_broadcast: Text
+    cells: Text
     to_display: Text
     deadlines: Text
     first_notice: Text

@@ -33,6 +33,8 @@ def sections(words: LanguageWords, report: Mapping[str, Any]) -> list[Section]:
                 labels.carrier,
                 labels.level,
                 labels.to_acceptance.split(" (")[0].split("(")[0],
+                labels.to_broadcast.split("(")[0],
+                labels.cells,
                 labels.to_display.split(" (")[0].split("(")[0],
                 labels.population,
                 labels.uncovered,
@@ -86,6 +88,7 @@ def _figures(labels: ReportWords, report: Mapping[str, Any]) -> Rows:
         (labels.to_submission, times["to_submission_s"]),
         (labels.to_approval, times["to_approval_s"]),
         (labels.to_acceptance, times["to_first_acceptance_by_a_carrier_s"]),
+        (labels.to_broadcast, times["to_first_broadcast_s"]),
         (labels.to_display, times["to_first_display_s"]),
         (labels.compensation_due, report["deadlines"]["compensation_notice_due"]),
     ]
@@ -118,11 +121,27 @@ def _reach_row(labels: ReportWords, row: Mapping[str, Any]) -> tuple[str, ...]:
         row["carrier"],
         " → ".join(labels.levels.get(level, level) for level in row["levels"]),
         _shown(labels, row["first_accepted_at"]["value"]),
+        _shown(labels, row["first_broadcast_at"]["value"]),
+        _cells(labels, row),
         _shown(labels, row["first_display_at"]["value"]),
         _shown(labels, row["population"]["value"]),
         _shown(labels, row["population_uncovered_by_all_carriers"]["value"]),
-        _source(labels, row["population"]["source"]),
+        "; ".join(
+            dict.fromkeys(
+                _source(labels, row[name]["source"])
+                for name in ("population", "first_broadcast_at", "cells_reached", "cells_failed")
+                if row[name]["value"] is not None
+            )
+        ),
     )
+
+
+def _cells(labels: ReportWords, row: Mapping[str, Any]) -> str:
+    """Say in how many cells it was on air, and in how many it should have been and was not."""
+    reached, failed = row["cells_reached"]["value"], row["cells_failed"]["value"]
+    if reached is None and failed is None:
+        return labels.not_known
+    return f"{_shown(labels, reached)} / {_shown(labels, failed)}"
 
 
 def _shown(labels: ReportWords, value: object) -> str:
