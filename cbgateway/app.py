@@ -425,7 +425,7 @@ class Gateway:
     def findings(self) -> list[Finding]:
         """Look at everything that `cbgateway doctor` tells."""
         with self.store.read() as tx:
-            found = findings(self.home, self.settings, tx, now=self.clock.now())
+            found = findings(self.home, self.settings, self.deployment, tx, now=self.clock.now())
         damage = self.store.find_damage()
         found.append(
             Finding("database", Level.FAIL if damage else Level.OK, "; ".join(damage[:10]))
@@ -523,7 +523,9 @@ class Gateway:
         with serving_lock(self.settings):
             with self.store.read() as tx:
                 replace(self.deployment, kit=tx.own_kit()).check_is_open(self.clock.now())
-                found = findings(self.home, self.settings, tx, now=self.clock.now())
+                found = findings(
+                    self.home, self.settings, self.deployment, tx, now=self.clock.now()
+                )
             check_may_serve(found, self.settings.mode)  # every reason before the first that raises
             inbox = Inbox(self.store, self.deployment, self.clock)
             links = self._links(inbox)

@@ -254,6 +254,9 @@ class Settings(_Settings):
     """Where `serve` keeps the public pages up to date."""
     site_url: str = ""
     """Where people find them, without a slash at the end; links are relative without it."""
+    uplinks: dict[str, str] | None = None
+    """Whose line each network interface of this machine is: a carrier's code, or empty for
+    nobody's. Then `cbgateway doctor` tells which way is gone with which carrier."""
     carriers: dict[str, CarrierSettings]
     controllers: dict[str, ControllerSettings] = {}
     """Base station controllers, by the name of each."""

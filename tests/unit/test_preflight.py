@@ -31,6 +31,7 @@ def sound_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have everything that a test machine may lack: a disk with room, a clock that is right."""
     monkeypatch.setattr(preflight, "filesystem_of", lambda path: "ext4")
     monkeypatch.setattr(preflight, "_is_synchronised", lambda: True)
+    monkeypatch.setattr(preflight, "_machine_file", lambda path: "")
     set_disk(monkeypatch, free=50)
     for name in ("LD_PRELOAD", "FAKETIME", preflight.FAILPOINTS_VARIABLE):
         monkeypatch.delenv(name, raising=False)
@@ -103,7 +104,17 @@ def test_sound_gateway_passes_in_every_mode(tmp_path: Path, mode: Mode) -> None:
     assert [one for one in found if one.level is not Level.OK] == []
     assert [one.check for one in found] == [
         *("permissions", "passwords", "keys", "people", "disk", "witness", "kit"),
-        *("carriers", "http", "mqtt", "cap", "environment", "clock", "database", "history"),
+        *(
+            "carriers",
+            "independence",
+            "http",
+            "mqtt",
+            "cap",
+            "environment",
+            "clock",
+            "database",
+            "history",
+        ),
     ]
     assert RUNNER.invoke(app, ["doctor", "--home", str(home)]).exit_code == 0
 
@@ -609,3 +620,56 @@ def test_own_cap_key_is_looked_at(tmp_path: Path) -> None:
         file.write('\n[cap]\nkey = "no.pem"\ncertificate = "no.crt"\n')
 
     assert [level for level, _ in look(home, "cap")] == ["fail", "fail"]
+
+
+def test_doctor_looks_at_every_address_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Carriers, controllers, broker, our own names and page; the clock and the way out as well."""
+    home = make(tmp_path, Mode.LIVE)
+    files = {
+        "/etc/hosts": "10.1.0.9 broker.example\n",
+        "/etc/resolv.conf": "nameserver 168.126.63.1\n",
+        "/etc/chrony/chrony.conf": "server ntp.kornet.net iburst\n",
+        "/proc/net/route": "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
+        "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n",
+    }
+    monkeypatch.setattr(preflight, "_machine_file", lambda path: files.get(path, ""))
+    text = (home / FILE_NAME).read_text("utf-8")
+    head = 'site_url = "https://status.kt.com/x"\nuplinks = { eth0 = "kt" }\n'
+    more = """
+[controllers.bsc]
+mode = "live"
+network = "kt-gsm"
+host = "192.0.2.7"
+
+[mqtt]
+host = "broker.example"
+
+[http]
+host = "alerts.example"
+port = 8443
+names = ["alerts.kornet.net:8443"]
+"""
+    (home / FILE_NAME).write_text(
+        text.replace('mode = "live"', f'{head}mode = "live"', 1) + more, "utf-8"
+    )
+    found = look(home, "independence")
+
+    assert {level for level, _ in found} == {"warn"}
+    details = [detail for _, detail in found]
+    for words in (
+        "mqtt.host: the only way to broker.example is eth0, a line of kt",
+        "http.host: alerts.example is a name",
+        "http.names: alerts.kornet.net is of kt",
+        "site_url: status.kt.com is of kt",
+        "names: asked of 168.126.63.1, which is of kt, and there is no other",
+        "time: ntp.kornet.net is of kt",
+    ):
+        assert any(words in detail for detail in details), words
+    assert not any("carriers.kt" in detail or "controllers.bsc" in detail for detail in details)
+
+
+def test_doctor_says_what_it_cannot_know(tmp_path: Path) -> None:
+    """Beside the good news."""
+    assert look(make(tmp_path, Mode.TEST), "independence") == [("ok", preflight.UNKNOWABLE)]
