@@ -25,6 +25,7 @@ from cbgateway.cli.common import (
     print_json,
     reports_errors,
 )
+from cbgateway.cli.gateway import first_of_ours
 from cbgateway.domain.errors import InputError
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.interfaces.schema import read_document
@@ -117,7 +118,13 @@ def issue(
             return ask_approver(gateway.settings.mode, prepared.confirmation, confirm)
 
         bulletin = offline.issue(gateway, octets, (first, second), ask)
-        offline.send(gateway, wait_s=wait)
+        try:
+            offline.send(gateway, wait_s=wait)
+        except BaseExceptionGroup as group:
+            found = first_of_ours(group)
+            if found is None:
+                raise
+            raise found from group
         report = wait_for_answers(gateway, bulletin, wait_s=0)
     if as_json:
         print_json(report)
