@@ -205,6 +205,31 @@ class Transaction(Protocol):
         """
         ...
 
+    def watch(self, incident_id: str, *, at: datetime) -> None:
+        """Have an incident looked at for a promise at a time, and not before."""
+        ...
+
+    def unwatch(self, incident_id: str) -> None:
+        """Have an incident looked at no more until something about it changes."""
+        ...
+
+    def watched(self) -> tuple[str, ...]:
+        """List the incidents that may have promised something.
+
+        The store adds whatever gets a bulletin, and has incidents looked at that change.
+        """
+        ...
+
+    def due_watches(self, *, at: datetime, began_by: datetime, limit: int) -> tuple[str, ...]:
+        """List incidents that have to be looked at now.
+
+        Args:
+            at: now.
+            began_by: of those of which nothing was said yet, when the outage began at the latest.
+            limit: so many at most.
+        """
+        ...
+
     def put_plan(self, bulletin_id: str, document: str) -> None:
         """Keep what was approved."""
         ...

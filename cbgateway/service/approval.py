@@ -224,6 +224,7 @@ def approve(
     _supersede(tx, bulletin, now)
     _commit_orders(tx, deployment, prepared.plan, seal_keys, now)
     _advance_incident(tx, bulletin)
+    tx.watch(bulletin.incident_id, at=bulletin.next_update_at or now)
     detail: dict[str, Any] = {
         "plan": plan_hash,
         "signature": signature,

@@ -167,6 +167,7 @@ class SqliteTransaction:
         assert incident is not None, incident_id  # noqa: S101 - bulletins refer to incidents
         advance_incident(incident.state, state)
         self._run("set_incident_state", incident_id=incident_id, state=state)
+        self._run("watch", incident_id=incident_id, look_ms=0)  # it may have been over before
 
     def add_bulletin(self, record: BulletinRecord) -> None:
         bulletin = record.bulletin
@@ -178,6 +179,7 @@ class SqliteTransaction:
             **self._content(bulletin, record.submission),
         )
         self._add_revision(bulletin, record.submission)
+        self._run("watch_beginning", incident_id=bulletin.incident_id)
 
     def revise_bulletin(self, bulletin: Bulletin, submission: Submission) -> None:
         self._run("revise_bulletin", **self._content(bulletin, submission))
@@ -249,6 +251,8 @@ class SqliteTransaction:
     def set_bulletin_state(self, bulletin_id: str, state: BulletinState) -> None:
         self._advance_bulletin(bulletin_id, state)
         self._run("set_bulletin_state", bulletin_id=bulletin_id, state=state)
+        if state is BulletinState.RETURNED:
+            self._run("watch_now", bulletin_id=bulletin_id)  # what was said before counts again
 
     def decide(self, bulletin_id: str, state: BulletinState, decision: Decision) -> None:
         self._advance_bulletin(bulletin_id, state)
@@ -269,6 +273,24 @@ class SqliteTransaction:
                 }
             ),
         )
+
+        if decision.plan_hash:
+            self._run("watch_now", bulletin_id=bulletin_id)
+
+    def watch(self, incident_id: str, *, at: datetime) -> None:
+        self._run("watch", incident_id=incident_id, look_ms=milliseconds(at))
+
+    def unwatch(self, incident_id: str) -> None:
+        self._run("unwatch", incident_id=incident_id)
+
+    def watched(self) -> tuple[str, ...]:
+        return tuple(incident_id for (incident_id,) in self._run("watched"))
+
+    def due_watches(self, *, at: datetime, began_by: datetime, limit: int) -> tuple[str, ...]:
+        rows = self._run(
+            "due_watches", at_ms=milliseconds(at), began_ms=milliseconds(began_by), limit=limit
+        )
+        return tuple(incident_id for (incident_id,) in rows)
 
     def _advance_bulletin(self, bulletin_id: str, state: BulletinState) -> None:
         rows = self._rows("bulletin_state", bulletin_id=bulletin_id)

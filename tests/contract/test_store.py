@@ -378,6 +378,9 @@ def test_database_that_is_not_for_us_keeps_every_octet(
         ("alarm", {"sender": "a", "alarm_id": "b"}),
         ("incident_of_cause", {"sender": "a", "cause": "b"}),
         ("count_alarms", {"incident_id": "a"}),
+        ("due_watches", {"at_ms": 0, "began_ms": 0, "limit": 1}),
+        ("undispatched_bulletins", {"before_ms": 0}),
+        ("ended_bulletins", {"at_ms": 0}),
     ],
 )
 def test_look_ups_do_not_read_everything(
