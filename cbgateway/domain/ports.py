@@ -21,6 +21,7 @@ from cbgateway.domain.delivery import (
     Publication,
     Recipient,
     Submission,
+    TextRecord,
 )
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.incoming import (
@@ -171,10 +172,10 @@ class Transaction(Protocol):
         """List bulletins, in order."""
         ...
 
-    def recent_bulletins(
-        self, sender: str, *, since: datetime, limit: int
-    ) -> tuple[BulletinRecord, ...]:
-        """List the newest that a sender has submitted lately."""
+    def recent_texts(
+        self, sender: str, language: str, *, since: datetime, limit: int
+    ) -> Iterator[TextRecord]:
+        """Go through what a sender has lately said in one language, the newest first."""
         ...
 
     def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:

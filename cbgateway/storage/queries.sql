@@ -105,8 +105,9 @@ FROM bulletin ORDER BY incident_id, number;
 SELECT document, state, submission, decision
 FROM bulletin WHERE incident_id = :incident_id ORDER BY number;
 
--- name: recent_bulletins
-SELECT document, state, submission, decision
+-- name: recent_texts
+SELECT bulletin_id, state, json_extract(document, '$.texts.' || :language) AS text,
+  json_extract(document, '$.code') AS code
 FROM bulletin WHERE submitted_by = :sender AND submitted_ms >= :since_ms
 ORDER BY submitted_ms DESC LIMIT :limit;
 

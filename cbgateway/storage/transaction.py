@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import apsw
 
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinState
+from cbgateway.domain.bulletin import Bulletin, BulletinState, without_code
 from cbgateway.domain.delivery import (
     AlarmRecord,
     Answer,
@@ -27,6 +27,7 @@ from cbgateway.domain.delivery import (
     Publication,
     Recipient,
     Submission,
+    TextRecord,
 )
 from cbgateway.domain.errors import AuditError
 from cbgateway.domain.incident import Incident, IncidentState
@@ -225,12 +226,19 @@ class SqliteTransaction:
             return tuple(map(record_of, self._rows("bulletins")))
         return tuple(map(record_of, self._rows("bulletins_of", incident_id=incident_id)))
 
-    def recent_bulletins(
-        self, sender: str, *, since: datetime, limit: int
-    ) -> tuple[BulletinRecord, ...]:
-        since_ms = milliseconds(since)
-        rows = self._rows("recent_bulletins", sender=sender, since_ms=since_ms, limit=limit)
-        return tuple(map(record_of, rows))
+    def recent_texts(
+        self, sender: str, language: str, *, since: datetime, limit: int
+    ) -> Iterator[TextRecord]:
+        rows = self._run(
+            "recent_texts",
+            sender=sender,
+            language=language,
+            since_ms=milliseconds(since),
+            limit=limit,
+        )
+        for bulletin_id, state, text, code in rows:
+            words = without_code(text or "", code or "")
+            yield TextRecord(bulletin_id, BulletinState(state), words)
 
     def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
         rows = self._rows(

@@ -371,7 +371,7 @@ def test_database_that_is_not_for_us_keeps_every_octet(
         ("bulletins_of", {"incident_id": "a"}),
         ("deliveries_of", {"bulletin_id": "a/1"}),
         ("audit_of_subject", {"subject": "a"}),
-        ("recent_bulletins", {"sender": "a", "since_ms": 0, "limit": 1}),
+        ("recent_texts", {"sender": "a", "language": "ko", "since_ms": 0, "limit": 1}),
         ("told_before", {"sender": "a", "said": "b", "since_ms": 0}),
         ("incidents_after", {"after": "a", "limit": 1}),
         ("answer", {"holder": "a", "name": "b"}),
