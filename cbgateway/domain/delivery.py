@@ -70,6 +70,15 @@ class BulletinRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class TextRecord:
+    """What a bulletin says in one language, without its code; empty when it says nothing in it."""
+
+    bulletin_id: str
+    state: BulletinState
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a request was answered, kept so that the same request again changes nothing.
 

@@ -21,6 +21,7 @@ from cbgateway.domain.delivery import (
     Publication,
     Recipient,
     Submission,
+    TextRecord,
 )
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.incoming import (
@@ -211,10 +212,10 @@ class Transaction(Protocol):
         """List bulletins, in order."""
         ...
 
-    def recent_bulletins(
-        self, sender: str, *, since: datetime, limit: int
-    ) -> tuple[BulletinRecord, ...]:
-        """List the newest that a sender has submitted lately."""
+    def recent_texts(
+        self, sender: str, language: str, *, since: datetime, limit: int
+    ) -> Iterator[TextRecord]:
+        """Go through what a sender has lately said in one language, the newest first."""
         ...
 
     def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
@@ -242,6 +243,31 @@ class Transaction(Protocol):
 
         Raises:
             WorkflowError: the state it is in now does not allow that.
+        """
+        ...
+
+    def watch(self, incident_id: str, *, at: datetime) -> None:
+        """Have an incident looked at for a promise at a time, and not before."""
+        ...
+
+    def unwatch(self, incident_id: str) -> None:
+        """Have an incident looked at no more until something about it changes."""
+        ...
+
+    def watched(self) -> tuple[str, ...]:
+        """List the incidents that may have promised something.
+
+        The store adds whatever gets a bulletin, and has incidents looked at that change.
+        """
+        ...
+
+    def due_watches(self, *, at: datetime, began_by: datetime, limit: int) -> tuple[str, ...]:
+        """List incidents that have to be looked at now.
+
+        Args:
+            at: now.
+            began_by: of those of which nothing was said yet, when the outage began at the latest.
+            limit: so many at most.
         """
         ...
 

@@ -400,13 +400,16 @@ def test_database_that_is_not_for_us_keeps_every_octet(
         ("bulletins_of", {"incident_id": "a"}),
         ("deliveries_of", {"bulletin_id": "a/1"}),
         ("audit_of_subject", {"subject": "a"}),
-        ("recent_bulletins", {"sender": "a", "since_ms": 0, "limit": 1}),
+        ("recent_texts", {"sender": "a", "language": "ko", "since_ms": 0, "limit": 1}),
         ("told_before", {"sender": "a", "said": "b", "since_ms": 0}),
         ("incidents_after", {"after": "a", "limit": 1}),
         ("answer", {"holder": "a", "name": "b"}),
         ("alarm", {"sender": "a", "alarm_id": "b"}),
         ("incident_of_cause", {"sender": "a", "cause": "b"}),
         ("count_alarms", {"incident_id": "a"}),
+        ("due_watches", {"at_ms": 0, "began_ms": 0, "limit": 1}),
+        ("undispatched_bulletins", {"before_ms": 0}),
+        ("ended_bulletins", {"at_ms": 0}),
     ],
 )
 def test_look_ups_do_not_read_everything(
