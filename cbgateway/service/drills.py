@@ -29,6 +29,7 @@ from cbgateway.service.approval import DECISION
 from cbgateway.service.authority import check_regions, signer_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.planning import encode_texts
+from cbgateway.signing.canonical import canonical
 
 SUBJECT = "drills"
 PLANNED = "drill-planned"
@@ -245,7 +246,7 @@ def reminder(found: Sequence[Drill], *, since: datetime, now: datetime) -> dict[
 
 
 def _planner(tx: Transaction, document: Mapping[str, Any], signature: str, now: datetime) -> Person:
-    person = signer_of(tx, signature, document, content=DECISION, at=now)
+    person = signer_of(tx, signature, canonical(document), content=DECISION, at=now)
     if person.is_revoked or person.owner or not (person.may_submit or person.may_approve):
         msg = f"{person.name!r} may not plan drills: people who submit or approve may"
         raise PermissionDeniedError(msg)

@@ -95,6 +95,7 @@ def merge(
             if tx.bulletin_state(bulletin_id) is None:
                 check_decision(tx, theirs, record)
                 _take(tx, theirs, deployment, record, adopted, now=now)
+                tx.watch(incident.incident_id, at=now)  # it may have promised something
                 bulletins.append(bulletin_id)
     _take_names(tx, theirs, adopted)
     _take_messages(tx, theirs, kit)

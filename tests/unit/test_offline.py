@@ -590,6 +590,18 @@ def test_merging_again_changes_nothing(office: Any, make_kit: Any) -> None:
         assert (tx.audit_size(), tx.audit_root()) == before
 
 
+def test_promises_of_a_kit_are_kept_by_the_gateway(office: Any, make_kit: Any) -> None:
+    """What people were told to expect is missed here when nobody tells them more."""
+    kit = make_kit()
+    name = issue(kit, kit.document(next_update="PT30M"))
+    offline.merge_kit(office.gateway, kit.gateway.home)
+    assert [one["bulletin"] for one in office.gateway.telling.promises()] == [name]
+    office.clock.advance(31 * 60)
+
+    (missed,) = office.gateway.telling.sweep()
+    assert missed.bulletin_id == name
+
+
 def test_merge_counts_against_the_gateways_budget(office: Any, make_kit: Any) -> None:
     """People were told that often, by whichever of the two."""
     kit = make_kit()
