@@ -35,6 +35,10 @@ BulletinId = Annotated[str, typer.Argument(help="Incident and number, such as kt
 AsDraft = Annotated[
     bool, typer.Option("--draft", help="Keep it as a draft; nobody decides about it yet.")
 ]
+Confirm = Annotated[
+    str,
+    typer.Option(help="For a wide area: the phrase that is asked for, such as 'live 17 regions'."),
+]
 OPEN = {DeliveryState.READY.value, DeliveryState.INTENT.value}
 POLL_S = 0.2
 
@@ -156,12 +160,7 @@ def approve(
     *,
     key: KeyFile,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; you have looked.")] = False,
-    confirm: Annotated[
-        str,
-        typer.Option(
-            help="For a wide area: the phrase that is asked for, such as 'live 17 regions'."
-        ),
-    ] = "",
+    confirm: Confirm = "",
     wait: Annotated[
         float, typer.Option(help="Seconds to wait for the carriers' answers.", min=0)
     ] = 0,

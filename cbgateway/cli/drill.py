@@ -1,6 +1,5 @@
 """`cbgateway drill`: drills planned in public, held, scored."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +16,7 @@ from cbgateway.cli.common import (
     examples,
     print_json,
     printable,
+    read_time,
     reports_errors,
 )
 from cbgateway.domain.errors import InputError
@@ -57,8 +57,8 @@ def plan(
     """
     wanted = Wanted(
         name,
-        _time("--starts", starts),
-        _time("--ends", ends),
+        read_time("--starts", starts),
+        read_time("--ends", ends),
         tuple(dict.fromkeys(region)),
         dict(map(_text, text)),
     )
@@ -126,18 +126,6 @@ def list_drills(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
             "called off" if one.is_cancelled else scored,
         )
     console.print(table if found else "No drill was planned yet.")
-
-
-def _time(option: str, text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError as error:
-        msg = f"{option} {text!r} is no time in ISO 8601"
-        raise InputError(msg) from error
-    if at.tzinfo is None:
-        msg = f"{option} {text!r} has no offset from UTC, such as +09:00"
-        raise InputError(msg)
-    return at
 
 
 def _text(given: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from cbgateway import offline
 from cbgateway.app import Gateway
 from cbgateway.cli.bulletin import (
+    Confirm,
     ask_approver,
     print_bulletin,
     print_plan,
@@ -85,12 +86,7 @@ def issue(
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask; both of you have looked.")
     ] = False,
-    confirm: Annotated[
-        str,
-        typer.Option(
-            help="For a wide area: the phrase that is asked for, such as 'live 17 regions'."
-        ),
-    ] = "",
+    confirm: Confirm = "",
     wait: Annotated[
         float, typer.Option(help="Seconds to wait for the carriers' answers.", min=0)
     ] = 60,

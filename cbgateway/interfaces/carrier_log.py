@@ -17,10 +17,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, V
 
 from cbgateway.domain.errors import InputError
 
-OCTETS_MAX = 4_194_304
-"""Ten thousand rows of four hundred octets."""
-ROWS_MAX = 10_000
-"""Five hundred regions, four carriers, five bulletins."""
+OCTETS_MAX = 2_097_152
+"""Five thousand rows of four hundred octets."""
+ROWS_MAX = 5_000
+"""Two hundred and fifty regions, four carriers, five bulletins."""
 FAULTS_MAX = 20
 CELLS_MAX = 10_000_000
 PHONES_MAX = 10_000_000_000

@@ -193,24 +193,9 @@ class SqliteTransaction:
         self._add_revision(bulletin, record.submission)
 
     def adopt_delivery(self, delivery: Delivery, *, due: datetime | None) -> int:
-        lineage, serial = delivery.lineage, delivery.serial_number
         self._run(
             "adopt_delivery",
-            bulletin_id=delivery.bulletin_id,
-            incident_id=lineage.incident_id,
-            number=delivery.number,
-            peer_id=lineage.peer_id,
-            region=lineage.region,
-            channel=lineage.channel,
-            message_identifier=lineage.message_identifier,
-            serial_number=None if serial is None else int(serial),
-            language=delivery.language,
-            rank=delivery.rank,
-            is_stop=delivery.is_stop,
-            order_document=delivery.order,
-            seal=delivery.seal,
-            recipients=delivery.recipients,
-            expires_ms=milliseconds(delivery.expires_at),
+            **_order_of(delivery),
             state=delivery.state,
             due_ms=None if due is None else milliseconds(due),
             attempts=delivery.attempts,
@@ -523,29 +508,10 @@ class SqliteTransaction:
     # Outbox
 
     def add_delivery(self, delivery: NewDelivery, *, at: datetime) -> None:
-        lineage = delivery.lineage
+        self._run("add_delivery", **_order_of(delivery), at_ms=milliseconds(at))
         serial = delivery.serial_number
-        self._run(
-            "add_delivery",
-            bulletin_id=delivery.bulletin_id,
-            incident_id=lineage.incident_id,
-            number=delivery.number,
-            peer_id=lineage.peer_id,
-            region=lineage.region,
-            channel=lineage.channel,
-            message_identifier=lineage.message_identifier,
-            serial_number=None if serial is None else int(serial),
-            language=delivery.language,
-            rank=delivery.rank,
-            is_stop=delivery.is_stop,
-            order_document=delivery.order,
-            seal=delivery.seal,
-            recipients=delivery.recipients,
-            expires_ms=milliseconds(delivery.expires_at),
-            at_ms=milliseconds(at),
-        )
         if serial is not None:
-            self._set_alias(self._connection.last_insert_rowid(), lineage, serial)
+            self._set_alias(self._connection.last_insert_rowid(), delivery.lineage, serial)
 
     def _set_alias(self, delivery_id: int, lineage: Lineage, serial: SerialNumber) -> None:
         known = _first(
@@ -927,6 +893,28 @@ def _said(bulletin: Bulletin) -> str:
 
 def _first(items: Iterable[T]) -> T | None:
     return next(iter(items), None)
+
+
+def _order_of(delivery: NewDelivery | Delivery) -> dict[str, Any]:
+    """Give what an order is, whatever has become of it."""
+    lineage, serial = delivery.lineage, delivery.serial_number
+    return {
+        "bulletin_id": delivery.bulletin_id,
+        "incident_id": lineage.incident_id,
+        "number": delivery.number,
+        "peer_id": lineage.peer_id,
+        "region": lineage.region,
+        "channel": lineage.channel,
+        "message_identifier": lineage.message_identifier,
+        "serial_number": None if serial is None else int(serial),
+        "language": delivery.language,
+        "rank": delivery.rank,
+        "is_stop": delivery.is_stop,
+        "order_document": delivery.order,
+        "seal": delivery.seal,
+        "recipients": delivery.recipients,
+        "expires_ms": milliseconds(delivery.expires_at),
+    }
 
 
 def _message_of(lineage: Lineage) -> dict[str, Any]:
