@@ -30,7 +30,8 @@ from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 from cbgateway.telling import Telling
 
-DOCUMENT = re.compile(r"/(cap|bundle)/([^/]{1,100})\.([1-9][0-9]{0,5})\.(?:xml|zip)")
+DOCUMENT = re.compile(r"/(cap|bundle)/([^/]{1,100})\.([1-9][0-9]{0,5})\.(xml|zip)")
+SUFFIXES = {"cap": "xml", "bundle": "zip"}
 ZIP = "application/zip"
 NOT_FOUND = 404
 
@@ -59,7 +60,7 @@ class Pages:
     def show(self, path: str) -> Resource:
         """Give what a path shows."""
         document = DOCUMENT.fullmatch(path)
-        if document is not None:
+        if document is not None and SUFFIXES[document[1]] == document[4]:
             return self._document(document[1], f"{unquote(document[2])}/{document[3]}")
         now = self._telling.clock.now().replace(microsecond=0)
         made = self._made

@@ -18,6 +18,7 @@ from cbgateway.cli.main import app
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import ConfigurationError, InputError
 from cbgateway.domain.people import Permission
+from cbgateway.offline import make_kit
 from cbgateway.preflight import Finding, Level, check_may_serve, filesystem_of
 from cbgateway.settings import FILE_NAME, load_settings
 from cbgateway.signing.keys import KNOWN_KEYS, SigningKey
@@ -673,3 +674,17 @@ names = ["alerts.kornet.net:8443"]
 def test_doctor_says_what_it_cannot_know(tmp_path: Path) -> None:
     """Beside the good news."""
     assert look(make(tmp_path, Mode.TEST), "independence") == [("ok", preflight.UNKNOWABLE)]
+
+
+def test_kit_of_a_live_gateway_may_send(tmp_path: Path) -> None:
+    """Its one folder is its witness, too; all else counts as everywhere."""
+    home = make(tmp_path, Mode.LIVE)
+    with Gateway.open(home) as gateway:
+        make_kit(gateway, tmp_path / "kit", days=30, with_recipients=False)
+    (tmp_path / "kit" / "cbgateway.ballast").unlink()
+    (tmp_path / "kit" / "cbgateway.ballast").write_bytes(b"")
+
+    with Gateway.open(tmp_path / "kit") as kit:
+        found = kit.findings()
+        check_may_serve(found, Mode.LIVE)
+    assert [one for one in found if one.level is not Level.OK] == []

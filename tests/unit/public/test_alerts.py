@@ -98,7 +98,7 @@ def test_alert_is_shown_by_its_path(told: Any) -> None:
 
     assert (found.status, found.content_type) == (200, CAP)
     assert found.octets == told.gateway.export_cap("inc-1/1")
-    for path in ("/cap/inc-1.9.xml", "/cap/none.1.xml", "/cap/inc-1.xml"):
+    for path in ("/cap/inc-1.9.xml", "/cap/none.1.xml", "/cap/inc-1.xml", "/cap/inc-1.1.zip"):
         assert pages.show(path).status == 404
     other = told.document()["incident"] | {"id": "inc-9"}
     told.submit(told.document(incident=other, allow_duplicate=True))
