@@ -16,7 +16,13 @@ from loguru import logger
 
 from cbgateway.domain.bulletin import Bulletin, BulletinKind, Confidence, Facts
 from cbgateway.domain.delivery import Event
-from cbgateway.domain.errors import GatewayError, InputError, StoreFailedError, UnknownNameError
+from cbgateway.domain.errors import (
+    GatewayError,
+    InputError,
+    StoreError,
+    StoreFailedError,
+    UnknownNameError,
+)
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.ports import Clock, Transaction
 from cbgateway.interfaces.cap.exchange import CapExchange
@@ -92,16 +98,27 @@ class Telling:
         """Make a CAP alert of every bulletin that went out and has none yet; gives which.
 
         What was made stays as it is for ever. Each is a transaction of its own, so that none of
-        them holds up a bulletin that is about to go out.
+        them holds up a bulletin that is about to go out; one that cannot be made, because profiles
+        or keys have changed since, holds up no page.
+
+        Raises:
+            StoreError: the database cannot be used.
         """
         with self.store.read() as tx:
             missing = tx.unpublished()
-        if missing:
-            exchange = cap_exchange(self.settings, self.deployment, self.store)
-            for bulletin_id in missing:
+        made = []
+        for bulletin_id in missing:
+            try:
+                exchange = cap_exchange(self.settings, self.deployment, self.store)
                 with self.store.transaction() as tx:
                     exchange.export(tx, bulletin_id, now=self.clock.now())
-        return missing
+            except StoreError:
+                raise
+            except (GatewayError, LookupError) as error:
+                logger.bind(bulletin=bulletin_id).error("no alert can be made: {}", error)
+            else:
+                made.append(bulletin_id)
+        return tuple(made)
 
     def alert(self, bulletin_id: str) -> bytes:
         """Give a bulletin's CAP alert, as it was made.

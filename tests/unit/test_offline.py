@@ -14,7 +14,7 @@ import pytest
 from cbgateway import offline
 from cbgateway.app import Gateway, restore
 from cbgateway.domain.bulletin import BulletinState
-from cbgateway.domain.delivery import Channel
+from cbgateway.domain.delivery import Channel, OnAirEvidence
 from cbgateway.domain.errors import (
     AuditError,
     BudgetExhaustedError,
@@ -28,6 +28,7 @@ from cbgateway.domain.errors import (
     UnknownNameError,
     WorkflowError,
 )
+from cbgateway.domain.incoming import IncomingMessage, MessageState, TakenIds
 from cbgateway.domain.kits import MAIN_CODES, SLOTS, slot_codes
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.preflight import Level
@@ -558,6 +559,39 @@ def test_what_the_kit_had_not_sent_goes_on_once(office: Any, make_kit: Any) -> N
         (one.broadcast.message_identifier, int(one.broadcast.serial_number)) for one in sent
     } == serials(kit)
     assert office.send("kt") == []
+
+
+def test_receipts_and_answers_find_their_messages_after_a_merge(office: Any, make_kit: Any) -> None:
+    """What centres called messages, what receipts told, where it is on air, what people wrote."""
+    office.gateway.import_recipients("kt", b"number,region,language\n821012345678,KR-26,ko\n")
+    kit = make_kit(with_recipients=True)
+    name = issue(kit, kit.document())
+    kit.send("kt")
+    evidence = OnAirEvidence(office.clock.now(), MessageState.DELIVERED)
+    with kit.gateway.store.transaction() as tx:
+        rows = [one for one in tx.deliveries(name) if one.lineage.peer_id == "kt"]
+        (sms,) = [one for one in rows if one.lineage.channel is Channel.SMS]
+        aired = next(one for one in rows if one.lineage.channel is Channel.BROADCAST)
+        taken = TakenIds(sms.delivery_id, 1, range(1), [b"msg-7"])
+        tx.add_taken_ids("kt", taken, recipients=1)
+        tx.put_receipt_states(sms.delivery_id, bytes([MessageState.DELIVERED]))
+        tx.ask_on_air(aired, due=office.clock.now())
+        tx.put_on_air(aired.delivery_id, evidence)
+        message = IncomingMessage("821012345678", "1234", "상태", 1, 1, 0)
+        tx.add_message("kt", message, at=office.clock.now())
+    office.issue(office.document(incident=incident(office, "before")))  # other numbers here
+    offline.merge_kit(office.gateway, kit.gateway.home)
+    offline.merge_kit(office.gateway, kit.gateway.home)
+
+    with office.gateway.store.read() as tx:
+        rows = [one for one in tx.deliveries(name) if one.lineage.peer_id == "kt"]
+        (here,) = [one for one in rows if one.lineage.channel is Channel.SMS]
+        ((_, peer, ids),) = tx.taken_ids(after=0, limit=10)
+        assert (peer, ids) == ("kt", replace(taken, delivery_id=here.delivery_id))
+        assert here.delivery_id != sms.delivery_id
+        assert tx.receipt_states(here.delivery_id).states == bytes([MessageState.DELIVERED])
+        assert [one.on_air for one in rows if one.on_air is not None] == [evidence]
+        assert [one.message for one in tx.messages(limit=9)] == [message]
 
 
 def test_what_was_in_flight_in_a_kit_is_in_doubt_here(office: Any, make_kit: Any) -> None:

@@ -89,6 +89,25 @@ def test_alerts_are_made_once_and_never_written_again(told: Any, tmp_path: Path)
     assert "cap/inc-1.3.xml" in after
 
 
+def test_alert_that_cannot_be_made_holds_up_nothing(told: Any, tmp_path: Path) -> None:
+    """A key that is gone, or a region that no profile has any more: pages and others go on."""
+    cap = told.gateway.settings.cap
+    gone = cap.model_copy(update={"key": tmp_path / "gone.pem"})
+    settings = told.gateway.settings.model_copy(update={"cap": gone})
+    without = replace(told.gateway.telling, settings=settings)
+    assert without.publish_alerts() == ()
+    without.export_site(tmp_path / "site")
+    assert b"inc-1" in (tmp_path / "site" / "index.html").read_bytes()
+    with told.gateway.store.transaction() as tx:
+        tx._connection.execute("DROP TRIGGER bulletin_is_immutable")
+        tx._connection.execute(
+            "UPDATE bulletin SET document = replace(document, 'KR-26', 'KR-99') "
+            "WHERE incident_id = 'inc-2'"
+        )
+
+    assert told.gateway.telling.publish_alerts() == ("inc-1/1", "inc-1/2")
+
+
 def test_alert_is_shown_by_its_path(told: Any) -> None:
     """Once it was made; others are not there."""
     pages = Pages(told.gateway.telling, told.gateway.bundles)
