@@ -9,7 +9,7 @@ PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
-	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
+	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz bad-inputs check demo states openapi schemathesis bench \
 	bench-cbsp bench-core bench-http bench-smpp bench-smsc lock peers clean
 
 help: ## print these targets
@@ -89,6 +89,9 @@ campaign-uml: setup ## cut the power of a whole machine (User-mode Linux, root):
 
 fuzz: setup ## feed every decoder N bad inputs: N=1000000 FUZZ_OPTIONS="--engine atheris"
 	$(BIN)/python -m tests.fuzz.run --inputs $(N) $(FUZZ_OPTIONS)
+
+bad-inputs: setup ## try the catalogue of bad inputs, and count them
+	$(BIN)/pytest -q --numprocesses auto tests/conformance
 
 schemathesis: setup ## ask everything of the OpenAPI document for half a minute; no 5xx
 	$(BIN)/python -m tests.openapi.run
