@@ -172,7 +172,7 @@ class Gateway:
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
         request = parse_bulletin(octets)
-        signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
+        signature = sign_detached(request.octets, key, content=intake.SUBMISSION)
         return self.desk.commit(self.desk.submission(request, signature, as_draft=as_draft))
 
     # Alerts in CAP 1.2
@@ -221,7 +221,7 @@ class Gateway:
     ) -> BulletinRecord:
         """Put another document in place of a draft's or returned bulletin's."""
         request = parse_bulletin(octets)
-        signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
+        signature = sign_detached(request.octets, key, content=intake.SUBMISSION)
         write = self.desk.revision(bulletin_id, request, signature, as_draft=as_draft)
         return self.desk.commit(write)
 

@@ -12,6 +12,7 @@ from cbgateway.domain.people import Person
 from cbgateway.domain.ports import Transaction
 from cbgateway.service.authority import check_regions, signer_of
 from cbgateway.service.deployment import Deployment
+from cbgateway.signing.canonical import canonical
 
 STEP = "cbgateway-incident-1"
 """Content name of somebody's signature over a step."""
@@ -59,7 +60,7 @@ def take_step(
     if incident is None:
         known = tuple(one.incident_id for one in tx.incidents())[-10:] or ("none yet",)
         raise UnknownNameError("incident", step.incident_id, known=known)
-    person = signer_of(tx, signature, step.document(), content=STEP, at=now)
+    person = signer_of(tx, signature, canonical(step.document()), content=STEP, at=now)
     _check_may(tx, deployment, person, step.incident_id)
     if incident.state is not step.state:
         msg = f"{step.incident_id} is {incident.state}, not {step.state}; look at it again"

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import apsw
 
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinState
+from cbgateway.domain.bulletin import Bulletin, BulletinState, without_code
 from cbgateway.domain.delivery import (
     AlarmRecord,
     Answer,
@@ -27,6 +27,7 @@ from cbgateway.domain.delivery import (
     Publication,
     Recipient,
     Submission,
+    TextRecord,
 )
 from cbgateway.domain.errors import AuditError
 from cbgateway.domain.incident import Incident, IncidentState
@@ -84,8 +85,23 @@ def queries() -> Mapping[str, str]:
 class SqliteTransaction:
     """Implements `domain.ports.Transaction` inside a transaction that the store has begun."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(
+        self, connection: apsw.Connection, found: dict[Hashable, Any] | None = None
+    ) -> None:
+        """Work on a connection.
+
+        Args:
+            connection: has a transaction open.
+            found: what others have found out in it.
+        """
         self._connection = connection
+        self._found = {} if found is None else found
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        if key not in self._found:
+            self._found[key] = find()
+        found: T = self._found[key]
+        return found
 
     # People and keys
 
@@ -167,6 +183,7 @@ class SqliteTransaction:
         assert incident is not None, incident_id  # noqa: S101 - bulletins refer to incidents
         advance_incident(incident.state, state)
         self._run("set_incident_state", incident_id=incident_id, state=state)
+        self._run("watch", incident_id=incident_id, look_ms=0)  # it may have been over before
 
     def add_bulletin(self, record: BulletinRecord) -> None:
         bulletin = record.bulletin
@@ -178,6 +195,7 @@ class SqliteTransaction:
             **self._content(bulletin, record.submission),
         )
         self._add_revision(bulletin, record.submission)
+        self._run("watch_beginning", incident_id=bulletin.incident_id)
 
     def revise_bulletin(self, bulletin: Bulletin, submission: Submission) -> None:
         self._run("revise_bulletin", **self._content(bulletin, submission))
@@ -223,12 +241,19 @@ class SqliteTransaction:
             return tuple(map(record_of, self._rows("bulletins")))
         return tuple(map(record_of, self._rows("bulletins_of", incident_id=incident_id)))
 
-    def recent_bulletins(
-        self, sender: str, *, since: datetime, limit: int
-    ) -> tuple[BulletinRecord, ...]:
-        since_ms = milliseconds(since)
-        rows = self._rows("recent_bulletins", sender=sender, since_ms=since_ms, limit=limit)
-        return tuple(map(record_of, rows))
+    def recent_texts(
+        self, sender: str, language: str, *, since: datetime, limit: int
+    ) -> Iterator[TextRecord]:
+        rows = self._run(
+            "recent_texts",
+            sender=sender,
+            language=language,
+            since_ms=milliseconds(since),
+            limit=limit,
+        )
+        for bulletin_id, state, text, code in rows:
+            words = without_code(text or "", code or "")
+            yield TextRecord(bulletin_id, BulletinState(state), words)
 
     def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
         rows = self._rows(
@@ -249,6 +274,8 @@ class SqliteTransaction:
     def set_bulletin_state(self, bulletin_id: str, state: BulletinState) -> None:
         self._advance_bulletin(bulletin_id, state)
         self._run("set_bulletin_state", bulletin_id=bulletin_id, state=state)
+        if state is BulletinState.RETURNED:
+            self._run("watch_now", bulletin_id=bulletin_id)  # what was said before counts again
 
     def decide(self, bulletin_id: str, state: BulletinState, decision: Decision) -> None:
         self._advance_bulletin(bulletin_id, state)
@@ -269,6 +296,24 @@ class SqliteTransaction:
                 }
             ),
         )
+
+        if decision.plan_hash:
+            self._run("watch_now", bulletin_id=bulletin_id)
+
+    def watch(self, incident_id: str, *, at: datetime) -> None:
+        self._run("watch", incident_id=incident_id, look_ms=milliseconds(at))
+
+    def unwatch(self, incident_id: str) -> None:
+        self._run("unwatch", incident_id=incident_id)
+
+    def watched(self) -> tuple[str, ...]:
+        return tuple(incident_id for (incident_id,) in self._run("watched"))
+
+    def due_watches(self, *, at: datetime, began_by: datetime, limit: int) -> tuple[str, ...]:
+        rows = self._run(
+            "due_watches", at_ms=milliseconds(at), began_ms=milliseconds(began_by), limit=limit
+        )
+        return tuple(incident_id for (incident_id,) in rows)
 
     def _advance_bulletin(self, bulletin_id: str, state: BulletinState) -> None:
         rows = self._rows("bulletin_state", bulletin_id=bulletin_id)
@@ -641,6 +686,7 @@ class SqliteTransaction:
         cells = dict.fromkeys(cell for order in orders for cell in order.area.cells)
         return Handle(
             name=name or "",
+            message_identifier=delivery.lineage.message_identifier or 0,
             alias=delivery.alias,
             may_be_on_air=bool(rows),
             versions=tuple(dict.fromkeys(row["serial_number"] for row in rows)),

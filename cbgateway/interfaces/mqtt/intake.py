@@ -1,5 +1,6 @@
 """From a command to its receipt: committed first, then told, then acknowledged."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from cbgateway.service.incidents import Step
 from cbgateway.service.intake import Request
 from cbgateway.service.proposals import Alarm, Proposal
 from cbgateway.service.writes import Write
-from cbgateway.signing.canonical import digest
+from cbgateway.signing.canonical import canonical
 
 T = TypeVar("T")
 
@@ -147,10 +148,11 @@ class MqttIntake:
     ) -> Write[dict[str, Any]]:
         """Have a command carried out once, however often the broker hands it over."""
         now = self.clock.now()
+        octets = canonical(command.signed)
+        name, content = f"mqtt:{command.command_id}", hashlib.sha256(octets).hexdigest()
 
         def work(tx: Transaction) -> dict[str, Any]:
-            _check_signer(tx, command, sender, now)
-            name, content = f"mqtt:{command.command_id}", digest(command.signed)
+            _check_signer(tx, command, octets, sender, now)
             known = tx.answer(command.person, name)
             if known is not None:
                 return _told_before(known, content, command.command_id)
@@ -165,14 +167,16 @@ class MqttIntake:
         return Write(work, write.is_urgent)
 
 
-def _check_signer(tx: Transaction, command: Command, sender: str, now: datetime) -> None:
+def _check_signer(
+    tx: Transaction, command: Command, octets: bytes, sender: str, now: datetime
+) -> None:
     """Refuse a command whose topic, envelope and document are not of the same sender.
 
     Raises:
         SignatureInvalidError: nobody who is known here signed the envelope.
         PermissionDeniedError: they are of different people.
     """
-    person = signer_of(tx, command.signature, command.signed, content=COMMAND, at=now)
+    person = signer_of(tx, command.signature, octets, content=COMMAND, at=now)
     if {person.name, sender} != {command.person}:
         msg = (
             f"topic of {command.person[:SHOWN_CHARACTERS_MAX]!r}, envelope by {person.name!r}, "
