@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 240
 BLOCK = re.compile(r"^```(sh|toml)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SECTION = re.compile(r"^## (.+?)\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+NETWORK = ("unshare", "--net", *(("--map-root-user",) if os.geteuid() else ()))
 LOOPBACK = "ip link set lo up"
 ENDING = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT"
 
@@ -48,7 +49,7 @@ def run(folder: Path, *parts: str, **environment: str) -> str:
     """Run the parts in one shell, in a network of its own; gives what it printed."""
     script = "\n".join(["set -euo pipefail", LOOPBACK, ENDING, *parts])
     done = subprocess.run(
-        ["unshare", "--net", "bash", "-c", script],
+        [*NETWORK, "bash", "-c", script],
         cwd=folder,
         env=os.environ
         | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
