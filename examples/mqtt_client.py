@@ -44,7 +44,7 @@ command = {
     "document_signature": sign(document, "cbgateway-submission-1"),
 }
 command["signature"] = sign(command, "cbgateway-command-1")
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)  # MQTT 3.1.1 is enough
+client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)  # or MQTTv311
 client.username_pw_set(name, os.environ.get("MQTT_PASSWORD"))
 client.on_subscribe = lambda *_: client.publish(command["topic"], json.dumps(command), qos=1)
 client.on_message = lambda *told: (print(told[-1].payload.decode()), client.disconnect())
