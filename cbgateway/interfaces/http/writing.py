@@ -99,7 +99,8 @@ class Signed:
         now = self.backend.clock.now()
         wanted = wanted_etags(self.request, "if-match") if bulletin_id else None
         write = write if wanted is None else _only_if(write, bulletin_id, wanted)
-        what = f"{self.request.method} {self.request.url.path}?{self.request.url.query}"
+        query = self.request.scope["query_string"].decode("latin-1")
+        what = f"{self.request.method} {self.request.scope['path']}?{query}"
         whole = once(
             write,
             self.caller,

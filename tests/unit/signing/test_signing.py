@@ -60,8 +60,10 @@ def test_canonical_form_sorts_and_escapes() -> None:
         st.text(max_size=3),
         st.recursive(
             st.none() | st.booleans() | st.floats() | st.text() | st.integers(-(2**54), 2**54),
-            lambda inner: st.lists(inner, max_size=3)
-            | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+            ),
             max_leaves=8,
         ),
         max_size=4,
