@@ -380,7 +380,7 @@ def test_database_that_is_not_for_us_keeps_every_octet(
         ("count_alarms", {"incident_id": "a"}),
         ("due_watches", {"at_ms": 0, "began_ms": 0, "limit": 1}),
         ("undispatched_bulletins", {"before_ms": 0}),
-        ("ended_bulletins", {"at_ms": 0}),
+        ("ended_bulletins", {"at_ms": 0, "limit": 1}),
     ],
 )
 def test_look_ups_do_not_read_everything(
