@@ -132,6 +132,10 @@ class Transaction(Protocol):
         """List the incidents, oldest first."""
         ...
 
+    def told_incidents(self) -> tuple[Incident, ...]:
+        """List the incidents of which a bulletin was approved, oldest first."""
+        ...
+
     def incidents_after(self, incident_id: str, *, limit: int) -> tuple[Incident, ...]:
         """List some of the incidents, by name, that come after one; empty for the beginning."""
         ...

@@ -55,6 +55,12 @@ FROM incident WHERE incident_id = :incident_id;
 -- name: incidents
 SELECT incident_id, carrier, services, started_ms, state FROM incident ORDER BY started_ms;
 
+-- name: told_incidents
+-- what only waits, however much of it, costs the public pages nothing
+SELECT incident_id, carrier, services, started_ms, state FROM incident
+WHERE incident_id IN (SELECT incident_id FROM bulletin WHERE plan IS NOT NULL)
+ORDER BY started_ms;
+
 -- name: incidents_after
 SELECT incident_id, carrier, services, started_ms, state
 FROM incident WHERE incident_id > :after ORDER BY incident_id LIMIT :limit;

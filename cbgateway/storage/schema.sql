@@ -67,6 +67,7 @@ CREATE TABLE bulletin (
 CREATE INDEX bulletin_open ON bulletin (expires_ms)
   WHERE state IN ('pending', 'returned', 'approved', 'live');
 CREATE INDEX bulletin_undispatched ON bulletin (decided_ms) WHERE state = 'approved';
+CREATE INDEX bulletin_told ON bulletin (incident_id) WHERE plan IS NOT NULL;
 CREATE INDEX bulletin_by_sender ON bulletin (submitted_by, submitted_ms);
 CREATE INDEX bulletin_by_said ON bulletin (submitted_by, said, submitted_ms);
 CREATE INDEX bulletin_by_code ON bulletin (json_extract(document, '$.code'));

@@ -159,6 +159,9 @@ class SqliteTransaction:
     def incidents(self) -> tuple[Incident, ...]:
         return tuple(map(incident_of, self._rows("incidents")))
 
+    def told_incidents(self) -> tuple[Incident, ...]:
+        return tuple(map(incident_of, self._rows("told_incidents")))
+
     def incidents_after(self, incident_id: str, *, limit: int) -> tuple[Incident, ...]:
         rows = self._rows("incidents_after", after=incident_id, limit=limit)
         return tuple(map(incident_of, rows))

@@ -394,3 +394,12 @@ def test_look_ups_do_not_read_everything(
 
     assert steps
     assert not [step for step in steps if step.startswith("SCAN")]
+
+
+def test_what_only_waits_costs_the_public_pages_nothing(store: SqliteStore) -> None:
+    """Incidents of which something was told are found by the index that holds nothing else."""
+    explain = f"EXPLAIN QUERY PLAN {queries()['told_incidents']}"
+    steps = [row[3] for row in store._connection.execute(explain)]
+
+    assert any("bulletin_told" in step for step in steps), steps
+    assert not [step for step in steps if step.startswith("SCAN incident")]
