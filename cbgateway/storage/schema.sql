@@ -120,6 +120,8 @@ CREATE TABLE serial_number (
 ) STRICT;
 CREATE INDEX serial_number_by_incident
   ON serial_number (incident_id, message_identifier, scope, used_ms);
+CREATE INDEX serial_number_of_first ON serial_number (message_identifier, scope)
+  WHERE update_number = 0;
 CREATE INDEX serial_number_by_code
   ON serial_number (message_identifier, scope, message_code, used_ms);
 
