@@ -236,7 +236,7 @@ CREATE TABLE on_air_question (
   due_ms      INTEGER,               -- NULL once it was asked
   asked_ms    INTEGER,
   state       INTEGER,               -- SMPP message_state; NULL when it told none
-  areas       TEXT NOT NULL DEFAULT '[]', -- JSON: name and success in percent of each
+  areas       TEXT NOT NULL DEFAULT '[]', -- JSON: each as `AreaOnAir` has it
   problem     TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX on_air_question_due ON on_air_question (peer_id, due_ms) WHERE due_ms IS NOT NULL;

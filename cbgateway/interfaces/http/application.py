@@ -12,8 +12,18 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cbgateway import __version__
+from cbgateway.domain import failpoints
 from cbgateway.domain.errors import GatewayError, InputError
-from cbgateway.interfaces.http import alerts, events, metrics, openapi, pages, reading, writing
+from cbgateway.interfaces.http import (
+    alerts,
+    events,
+    metrics,
+    openapi,
+    pages,
+    reading,
+    transitions,
+    writing,
+)
 from cbgateway.interfaces.http.backend import Backend
 from cbgateway.interfaces.http.limits import HEAD_OCTETS_MAX, HEADERS_MAX
 from cbgateway.interfaces.http.problems import (
@@ -44,7 +54,7 @@ def make_app(backend: Backend | None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (writing, alerts, reading, events, metrics, pages):
+    for module in (writing, transitions, alerts, reading, events, metrics, pages):
         app.include_router(module.router)
     app.state.backend = backend
     app.add_exception_handler(GatewayError, _refused)
@@ -117,6 +127,8 @@ class Edge:
         try:
             answering = _check_head(scope) or self._lane(scope) or self._app
             await answering(scope, receive, noting)
+            if scope["method"] == "POST":
+                failpoints.passing("http.answered")
         except Exception as error:
             logger.opt(exception=error).error("a request has failed")
             if status:

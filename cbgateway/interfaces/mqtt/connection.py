@@ -171,6 +171,7 @@ class MqttConnection:
             for message in batch:
                 if message.qos:
                     client._client.ack(message.mid, message.qos)  # noqa: SLF001 - as above
+            failpoints.passing("mqtt.acknowledged")
 
     async def _tell_changes(self, client: aiomqtt.Client) -> None:
         while True:
