@@ -432,8 +432,11 @@ def test_database_that_is_not_for_us_keeps_every_octet(
         ("incident_of_cause", {"sender": "a", "cause": "b"}),
         ("count_alarms", {"incident_id": "a"}),
         ("due_watches", {"at_ms": 0, "began_ms": 0, "limit": 1}),
+        ("serial_number", {"incident_id": "a", "message_identifier": 1, "scope": 0}),
+        ("last_serial_number", {"message_identifier": 1, "scope": 0}),
+        ("code_used", {"message_identifier": 1, "scope": 0, "message_code": 0}),
         ("undispatched_bulletins", {"before_ms": 0}),
-        ("ended_bulletins", {"at_ms": 0}),
+        ("ended_bulletins", {"at_ms": 0, "limit": 1}),
     ],
 )
 def test_look_ups_do_not_read_everything(
@@ -446,4 +449,13 @@ def test_look_ups_do_not_read_everything(
     store.close()
 
     assert steps
-    assert not [step for step in steps if step.startswith("SCAN")]
+    assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP B-TREE"))]
+
+
+def test_what_only_waits_costs_the_public_pages_nothing(store: SqliteStore) -> None:
+    """Incidents of which something was told are found by the index that holds nothing else."""
+    explain = f"EXPLAIN QUERY PLAN {queries()['told_incidents']}"
+    steps = [row[3] for row in store._connection.execute(explain)]
+
+    assert any("bulletin_told" in step for step in steps), steps
+    assert not [step for step in steps if step.startswith("SCAN incident")]
