@@ -141,7 +141,7 @@ class SqliteStore:
         return cls(path, connection, meta, vfs=vfs)
 
     def close(self) -> None:
-        """Finish what is queued and let go of the file.
+        """Finish what is queued, wait for a read in another thread, and let go of the file.
 
         Raises:
             StoreFailedError: the disk failed while the last one out tidied up.
@@ -149,7 +149,13 @@ class SqliteStore:
         if self._writer is not None:
             self._writer.stop()
             self._writer = None
-        with named_errors(), closing(self._connection), closing(self._reading):
+        with (
+            named_errors(),
+            self._lock,
+            self._reading_lock,
+            closing(self._connection),
+            closing(self._reading),
+        ):
             self._watch.close()
 
     @contextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,29 @@ def test_commit_is_synced_to_the_disk(store: SqliteStore) -> None:
     assert connection.pragma("journal_mode") == "wal"
     assert connection.pragma("synchronous") == 2
     assert connection.pragma("foreign_keys") == 1
+
+
+def test_close_waits_for_a_read_in_another_thread(store: SqliteStore) -> None:
+    """A server that ends while somebody reads ends in order."""
+    one = SqliteStore.open(store.path)
+    is_reading, may_end = threading.Event(), threading.Event()
+
+    def read() -> int:
+        with one.read() as tx:
+            is_reading.set()
+            may_end.wait(10)
+            return tx.audit_size()
+
+    with ThreadPoolExecutor(2) as threads:
+        reading = threads.submit(read)
+        is_reading.wait(10)
+        closing_it = threads.submit(one.close)
+        is_waiting = not wait([closing_it], timeout=0.05).done
+        may_end.set()
+
+        assert is_waiting
+        assert reading.result() == 0
+        assert closing_it.result() is None
 
 
 def test_what_was_committed_is_there_after_reopening(store: SqliteStore) -> None:
