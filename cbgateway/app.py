@@ -69,6 +69,7 @@ from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
 from cbgateway.service import approval, intake, promises
 from cbgateway.service.authority import signer_of
+from cbgateway.service.contacts import contact_problems
 from cbgateway.service.coverage import CellMap
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
@@ -424,7 +425,12 @@ class Gateway:
     def findings(self) -> list[Finding]:
         """Look at everything that `cbgateway doctor` tells."""
         with self.store.read() as tx:
-            found = findings(self.home, self.settings, tx, now=self.clock.now())
+            now = self.clock.now()
+            found = findings(self.home, self.settings, tx, now=now)
+            untried = contact_problems(tx, self.deployment.directory, now=now)
+        found += [Finding("contacts", Level.WARN, problem) for problem in untried] or [
+            Finding("contacts", Level.OK, "")
+        ]
         damage = self.store.find_damage()
         found.append(
             Finding("database", Level.FAIL if damage else Level.OK, "; ".join(damage[:10]))

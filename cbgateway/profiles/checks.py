@@ -10,7 +10,7 @@ from cbgateway.profiles.contacts import ContactsFile, Directory, unverified
 from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.models import CarrierProfile, CountryProfile, LanguageRules
 from cbgateway.profiles.networks import NetworkProfile
-from cbgateway.profiles.regions import RegionsFile, Ring
+from cbgateway.profiles.regions import Census, RegionProfile, RegionsFile, Ring
 from cbgateway.profiles.templates import PLACEHOLDER, ChoiceSlot, Template, TemplateText
 from cbgateway.profiles.words import LanguageWords
 
@@ -100,7 +100,18 @@ def check_regions(
         if not alias.isascii() or len(alias) > ALIAS_OCTETS_MAX:
             problem = f"{alias!r} is not ASCII of {ALIAS_OCTETS_MAX} characters at most"
             yield Problem(file, f"{key}.name.en", problem)
+        yield from _check_population(file, f"{key}.census", region, regions.censuses)
     yield from _check_outlines(file, codes, polygons)
+
+
+def _check_population(
+    file: str, key: str, region: RegionProfile, censuses: Mapping[str, Census]
+) -> Iterator[Problem]:
+    """Find figures that nobody says the source of."""
+    if (region.population is None) is not (region.census is None):
+        yield Problem(file, key, "a population and its census belong together")
+    elif region.census is not None and region.census not in censuses:
+        yield Problem(file, key, f"{region.census!r} is no census; {_known(censuses)}")
 
 
 def check_carrier(

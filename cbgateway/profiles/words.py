@@ -133,6 +133,7 @@ class ReportWords(Model):
     value: Text
     source: Text
     not_known: Text
+    unverified: Text
     detected: Text
     ended: Text
     to_submission: Text

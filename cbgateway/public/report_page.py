@@ -121,7 +121,7 @@ def _reach_row(labels: ReportWords, row: Mapping[str, Any]) -> tuple[str, ...]:
         _shown(labels, row["first_display_at"]["value"]),
         _shown(labels, row["population"]["value"]),
         _shown(labels, row["population_uncovered_by_all_carriers"]["value"]),
-        _source(labels, row["population"]["source"]),
+        _counted(labels, row["population"]),
     )
 
 
@@ -131,6 +131,13 @@ def _shown(labels: ReportWords, value: object) -> str:
 
 def _source(labels: ReportWords, source: str) -> str:
     return labels.not_known if source == "not known" else source
+
+
+def _counted(labels: ReportWords, population: Mapping[str, Any]) -> str:
+    """Say who counted people, and when, and whether anybody has looked that up."""
+    source = _source(labels, population["source"])
+    is_plain = population["value"] is None or population["is_verified"]
+    return source if is_plain else f"{source} ({labels.unverified})"
 
 
 def _detail(detail: Mapping[str, Any]) -> str:

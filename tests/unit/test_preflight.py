@@ -71,6 +71,9 @@ def make(tmp_path: Path, mode: Mode, *, approvers: int = 2) -> Path:
         add(gateway, "alice", may_submit=True)
         for number in range(approvers):
             add(gateway, f"approver{number}", may_approve=True)
+        alice = SigningKey.load(gateway.settings.keys / "people" / "alice.pem")
+        for contact in gateway.deployment.directory.contacts:
+            gateway.telling.confirm_contact(contact.value, key=alice)
     return home
 
 

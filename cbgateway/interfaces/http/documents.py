@@ -304,6 +304,7 @@ class Plan(BaseModel):
     short_messages: list[ShortMessageOut]
     carriers: dict[str, Reach]
     reach: list[AssuredReach]
+    warnings: list[str]
     budgets: list[Budget]
 
 
