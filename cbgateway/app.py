@@ -475,6 +475,7 @@ class Gateway:
             size = tx.audit_size()
             missed = tx.count(promises.COUNTER)
             promised = self.telling.promises_in(tx)
+            briefings = self.telling.briefing_coverage(tx)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
@@ -490,6 +491,7 @@ class Gateway:
                 "witnessed": None if witnessed is None else witnessed.size,
             },
             "promises": {"missed": missed, "open": promised},
+            "briefings": briefings,
             "has_ballast": ballast_of(self.settings).is_there(),
             "peers": self._peer_ages(),
         }

@@ -118,7 +118,8 @@ async def serving_http(
             approving=partial(inside.approving_signed, reading=outlook),
             published_keys=keyring.published_keys,
             facts=lambda: facts(reading),
-            show=Pages(Telling(desk.settings, desk.deployment, reading, desk.clock)).show,
+            show=Pages(_telling(desk, reading)).show,
+            briefings=_telling(desk, reading),
             tokens=Tokens(http.tokens),
             is_ready=lambda: is_ready and not stop.is_set(),
             stop=stop,
@@ -155,7 +156,13 @@ async def serving_mqtt(desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:
         connection = MqttConnection(
             address,
             MqttIntake(topics, desk.deployment, desk, desk.clock),
-            Board(topics, desk.deployment, f"urn:cbgateway:{gateway}"),
+            Board(
+                topics,
+                desk.deployment,
+                f"urn:cbgateway:{gateway}",
+                _telling(desk, reading).briefings_in,
+                desk.clock.now,
+            ),
             reading,
             gateway=gateway,
         )
@@ -167,6 +174,11 @@ async def serving_mqtt(desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:
         finally:
             ending.set()
             await serving
+
+
+def _telling(desk: Desk, store: SqliteStore) -> Telling:
+    """Give what a gateway tells beside its bulletins, read through a connection of its own."""
+    return Telling(desk.settings, desk.deployment, store, desk.clock)
 
 
 def broker_address(mqtt: MqttSettings, *, client_id: str) -> BrokerAddress:

@@ -31,7 +31,7 @@ from cbgateway.public.site import files, make_site
 from cbgateway.service import promises as kept
 from cbgateway.service.approval import DECISION
 from cbgateway.service.authority import signer_of
-from cbgateway.service.briefing import briefing, note_reading, readers_of
+from cbgateway.service.briefing import briefing, coverage, note_reading, readers_of
 from cbgateway.service.contacts import checks, confirm, confirmation_document, contact_named
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY
@@ -111,20 +111,60 @@ class Telling:
     ) -> dict[str, Any]:
         """Give a call-centre briefing; see `service.briefing.briefing`."""
         with self.store.read() as tx:
-            seen = self.publication(tx)
-            outage = seen.outage(incident_id)
-            readers: Sequence[str] = ()
-            if outage is not None:
-                chosen = outage.newest.bulletin.number if number is None else number
-                readers = readers_of(tx, f"{incident_id}/{chosen}")
-            return briefing(
-                self.deployment,
-                seen,
-                incident_id,
-                language=language,
-                number=number,
-                readers=readers,
-            )
+            return self._briefing(tx, self.publication(tx), incident_id, language, number)
+
+    def briefings(self, language: str) -> list[dict[str, Any]]:
+        """Give the briefing of each outage that goes on, or ended within a day.
+
+        Raises:
+            UnknownNameError: no such language.
+        """
+        with self.store.read() as tx:
+            return list(self.briefings_in(tx, (language,)))
+
+    def briefings_in(
+        self, tx: Transaction, languages: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Give the same inside a transaction that is open already, in some languages or in all."""
+        seen = self.publication(tx)
+        for outage in (*seen.current, *seen.recent):
+            for language in languages or self.deployment.words:
+                yield self._briefing(tx, seen, outage.incident.incident_id, language, None)
+
+    def _briefing(
+        self,
+        tx: Transaction,
+        seen: Publication,
+        incident_id: str,
+        language: str,
+        number: int | None,
+    ) -> dict[str, Any]:
+        outage = seen.outage(incident_id)
+        readers: Sequence[str] = ()
+        if outage is not None:
+            chosen = outage.newest.bulletin.number if number is None else number
+            readers = readers_of(tx, f"{incident_id}/{chosen}")
+        return briefing(
+            self.deployment,
+            seen,
+            incident_id,
+            language=language,
+            number=number,
+            readers=readers,
+            contacts=checks(tx, self.deployment.directory, now=seen.at),
+        )
+
+    def briefing_coverage(self, tx: Transaction) -> list[dict[str, Any]]:
+        """Say for each outage that goes on who has read its newest briefing."""
+        expected = self.settings.briefing_readers
+        return [
+            {
+                "incident": outage.incident.incident_id,
+                "bulletin": outage.newest.bulletin.bulletin_id,
+                **coverage(readers_of(tx, outage.newest.bulletin.bulletin_id), expected),
+            }
+            for outage in self.publication(tx).current
+        ]
 
     def briefing_page(self, incident_id: str, *, language: str, number: int | None = None) -> bytes:
         """Give a call-centre briefing as a page."""

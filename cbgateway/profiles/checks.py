@@ -12,7 +12,8 @@ from cbgateway.profiles.models import CarrierProfile, CountryProfile, LanguageRu
 from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Census, RegionProfile, RegionsFile, Ring
 from cbgateway.profiles.templates import PLACEHOLDER, ChoiceSlot, Template, TemplateText
-from cbgateway.profiles.words import LanguageWords
+from cbgateway.profiles.words import PLACEHOLDER as SLOT
+from cbgateway.profiles.words import SCRIPT_NAMES, LanguageWords
 
 ETWS_IDENTIFIERS = range(4352, 4360)
 """TS 23.041 9.4.1.2.2."""
@@ -319,6 +320,10 @@ def check_language(file: str, words: LanguageWords) -> Iterator[Problem]:
         for name in names:
             if name not in said:
                 yield Problem(file, f"{key}.{name}", "is missing")
+    for line, text in words.briefing.script:
+        for unknown in sorted(set(SLOT.findall(text)) - SCRIPT_NAMES.keys()):
+            problem = f"{unknown!r} is nothing that is filled in; {_known(SCRIPT_NAMES)}"
+            yield Problem(file, f"briefing.script.{line}", problem)
     for index, claim in enumerate(words.lint.claims):
         if claim.cause not in words.causes:
             problem = f"{claim.cause!r} is no cause; {_known(words.causes)}"

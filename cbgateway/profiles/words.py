@@ -1,7 +1,7 @@
 """The words of one language: for pages, briefings and reports, and the lint of texts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -14,6 +14,9 @@ from cbgateway.profiles.models import Language, Model
 
 Text = Annotated[str, Field(min_length=1)]
 EXCLAMATIONS_MAX = 1
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+SCRIPT_NAMES = dict.fromkeys(("carrier", "what", "where", "since", "eta", "next"), "")
+"""What a script for staff can name."""
 
 
 def _compiles(pattern: str) -> str:
@@ -59,17 +62,48 @@ class LintWords(Model):
     claims: tuple[Claim, ...]
 
 
+class Script(Model):
+    """What staff say, in this order: sorry, what is known, what helps, when there is news.
+
+    Names in braces are filled in: carrier, what, where, since, eta, next.
+    """
+
+    apology: Text
+    fact: Text
+    over: Text
+    corrected: Text
+    withdrawn: Text
+    eta: Text
+    eta_unknown: Text
+    next: Text
+    next_late: Text
+    thanks: Text
+
+
+class NotWhile(Model):
+    """What staff do not say as long as something is not known."""
+
+    cause: Text
+    eta: Text
+    emergency_calls: Text
+
+
 class BriefingWords(Model):
     """What call-centre staff read beside the facts."""
 
     title: Text
     superseded: Text
+    script: Script
     first_words: Annotated[tuple[Text, ...], Field(min_length=1)]
     do_not_say: Annotated[tuple[Text, ...], Field(min_length=1)]
+    not_while: NotWhile
     compensation: Text
+    script_heading: Text
     kind_words: Text
     not_to_say: Text
     compensation_heading: Text
+    contacts_heading: Text
+    contact_unverified: Text
 
 
 class PageWords(Model):
@@ -182,6 +216,11 @@ class LanguageWords(Model):
     def cause(self, name: str, confidence: Confidence) -> str:
         """Say what caused an outage and how sure that is."""
         return f"{self.causes.get(name, name)} ({self.confidences[confidence]})"
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Put values in the place of names in braces; a name without a value stays as it is."""
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
 
 
 @dataclass(frozen=True, slots=True)

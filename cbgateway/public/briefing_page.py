@@ -45,16 +45,25 @@ def briefing_page(site: Site, words: LanguageWords, briefing: Mapping[str, Any])
         else None,
         tag("p", f"{briefing['bulletin']} · ", time(briefing["published_at"])),
         facts_list([(name, value) for name, value in rows if value]),
+        tag("h2", own.script_heading),
+        tag("ol", [tag("li", line) for line in briefing["script"]]),
         tag("h2", own.kind_words),
         _list(briefing["kind_words"]),
         tag("h2", own.not_to_say),
         _list(briefing["do_not_say"]),
+        tag("h2", own.contacts_heading) if briefing["contacts"] else None,
+        _list([_contact(words, one) for one in briefing["contacts"]]),
         tag("h2", labels.official_text),
         tag("blockquote", briefing["official_text"], lang=words.code)
         if briefing["eta_words"] != labels.eta_overdue
         else tag("p", labels.eta_text_hidden, class_="late"),
     ]
     return page(site, words, body, title=own.title, path="", depth=0, is_public=False)
+
+
+def _contact(words: LanguageWords, contact: Mapping[str, Any]) -> str:
+    shown = f"{contact['name']} {contact['contact']}"
+    return shown if contact["is_verified"] else f"{shown} ({words.briefing.contact_unverified})"
 
 
 def _list(items: list[str]) -> Child:

@@ -17,6 +17,7 @@ CONTENTS = {
     "reject": DECISION,
     "withdraw": WITHDRAWAL,
     "submit": SUBMISSION,
+    "read": DECISION,
 }
 """What a document is, by the verb at the end of its address."""
 

@@ -5,7 +5,7 @@ that the leaves since the last look are about, and published where it has change
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -43,13 +43,18 @@ class Board:
 
     Attributes:
         source: URI of this gateway, in every event.
+        briefings: gives what staff say of each outage that goes on, in every language.
+        now: aware; what has passed by then is no more told as if it were to come.
         after: index of the last leaf that was told.
     """
 
     topics: Topics
     deployment: Deployment
     source: str
+    briefings: Callable[[Transaction], Iterable[Mapping[str, Any]]]
+    now: Callable[[], datetime]
     after: int = -1
+    _minute: datetime | None = None
     _told: dict[str, bytes] = field(default_factory=dict)
     _public: dict[str, dict[str, tuple[datetime, bytes]]] = field(default_factory=dict)
 
@@ -61,7 +66,11 @@ class Board:
         told: list[Told | None] = []
         for incident in tx.incidents():
             told += self._incident(tx, incident.incident_id)
+            for language in self.deployment.words:
+                topic = self.topics.state("briefing", f"{incident.incident_id}/{language}")
+                told.append(self._state(topic, b""))
         told += self._carriers(tx)
+        told += self._briefings(tx)
         for code in self.deployment.regions:
             topic = self.topics.state("region", code)
             told.append(None if topic in self._told else self._state(topic, b""))
@@ -76,14 +85,32 @@ class Board:
             for index, entry in enumerate(tx.audit_entries(start, start + BATCH_MAX), start)
         ]
         if not leaves:
-            return []
+            return [one for one in self._minutely(tx) if one is not None]
         self.after = leaves[-1][0]
         told: list[Told | None] = [self._event(index, leaf) for index, leaf in leaves]
         subjects = dict.fromkeys(leaf["subject"].partition("/")[0] for _, leaf in leaves)
         for subject in subjects:
             told += self._incident(tx, subject)
         told += self._carriers(tx)
+        told += self._briefings(tx)
         return [one for one in told if one is not None]
+
+    def _minutely(self, tx: Transaction) -> Iterator[Told | None]:
+        """Tell what became another because a time has passed; to the minute is soon enough."""
+        if self._minute != self.now().replace(second=0, microsecond=0):
+            yield from self._briefings(tx)
+
+    def _briefings(self, tx: Transaction) -> Iterator[Told | None]:
+        """Give what staff say now; nothing of what ended a day ago."""
+        self._minute = self.now().replace(second=0, microsecond=0)
+        said = {}
+        for one in self.briefings(tx):
+            topic = self.topics.state("briefing", f"{one['incident']}/{one['language']}")
+            said[topic] = _octets({key: value for key, value in one.items() if key != "readers"})
+        begins = self.topics.state("briefing") + "/"
+        gone = [topic for topic in self._told if topic.startswith(begins) and topic not in said]
+        for topic, payload in (said | dict.fromkeys(gone, b"")).items():
+            yield self._state(topic, payload)
 
     def _event(self, index: int, leaf: dict[str, Any]) -> Told:
         at = datetime.fromtimestamp(leaf["at_ms"] / 1000, UTC)

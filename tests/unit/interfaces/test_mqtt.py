@@ -303,7 +303,13 @@ def test_board_begins_with_all_that_is_there(office: Office) -> None:
     """What is public, and nothing of an outage that is over; unchanged things are told once."""
     office.issue(office.document())
     topics = Topics(office.gateway.settings.mode, "lab")
-    board = Board(topics, office.gateway.deployment, "urn:cbgateway:x")
+    board = Board(
+        topics,
+        office.gateway.deployment,
+        "urn:cbgateway:x",
+        office.gateway.telling.briefings_in,
+        office.clock.now,
+    )
 
     def told(look: Any) -> dict[str, Any]:
         with office.gateway.store.read() as tx:
