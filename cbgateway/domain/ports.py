@@ -1,6 +1,6 @@
 """What services ask of the outside: time, a store, links to carriers. `app` joins the two sides."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,6 +76,15 @@ class SerialMarks(Protocol):
 
 class Transaction(Protocol):
     """Reads and writes that become durable together or not at all."""
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """Find something out once for all that is committed together, and give it again after that.
+
+        Args:
+            key: names it, with all of what it depends on that others could change meanwhile.
+            find: finds it out; what it raises is not kept.
+        """
+        ...
 
     # People and keys
     def put_person(self, person: Person) -> None:

@@ -624,7 +624,7 @@ def _note_ids(tx: Transaction, inbox: Inbox, stream: Stream, answers: Answers) -
 
 
 def _mark_live(tx: Transaction, delivery: Delivery) -> None:
-    if _record(tx, delivery).state is BulletinState.APPROVED:
+    if tx.bulletin_state(delivery.bulletin_id) is BulletinState.APPROVED:
         tx.set_bulletin_state(delivery.bulletin_id, BulletinState.LIVE)
 
 

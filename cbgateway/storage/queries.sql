@@ -127,9 +127,6 @@ WHERE state IN ('pending', 'returned', 'approved', 'live') AND state = 'approved
   AND NOT EXISTS (
     SELECT 1 FROM delivery AS d WHERE d.bulletin_id = b.bulletin_id AND d.state = 'intent');
 
--- name: bulletin_state
-SELECT state FROM bulletin WHERE bulletin_id = :bulletin_id;
-
 -- name: set_bulletin_state
 UPDATE bulletin SET state = :state WHERE bulletin_id = :bulletin_id;
 

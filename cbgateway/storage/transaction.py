@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -84,8 +84,23 @@ def queries() -> Mapping[str, str]:
 class SqliteTransaction:
     """Implements `domain.ports.Transaction` inside a transaction that the store has begun."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(
+        self, connection: apsw.Connection, found: dict[Hashable, Any] | None = None
+    ) -> None:
+        """Work on a connection.
+
+        Args:
+            connection: has a transaction open.
+            found: what others have found out in it.
+        """
         self._connection = connection
+        self._found = {} if found is None else found
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        if key not in self._found:
+            self._found[key] = find()
+        found: T = self._found[key]
+        return found
 
     # People and keys
 

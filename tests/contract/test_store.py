@@ -1,6 +1,7 @@
 """What every store promises: durable, grouped, isolated, refusing what is not its own."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -102,6 +103,35 @@ def test_grouped_work_is_isolated(store: SqliteStore) -> None:
     assert [type(result) for result in results] == [type(None), WorkflowError, type(None)]
     with store.read() as tx:
         assert [one.name for one in tx.people()] == ["alice", "bob"]
+
+
+def test_what_is_found_once_is_kept_for_one_commit_and_no_failed_work(store: SqliteStore) -> None:
+    """Those committed together share it; what rests on work that was undone is found anew."""
+
+    def fails(tx: Any) -> None:
+        tx.put_person(person("mallory"))
+        tx.once("people", lambda: len(tx.people()))
+        raise WorkflowError("no")
+
+    async def run() -> list[Any]:
+        gate = threading.Event()
+        works = (
+            lambda _tx: gate.wait(),
+            fails,
+            lambda tx: tx.once("people", lambda: len(tx.people())),
+            lambda tx: tx.put_person(person("alice")),
+            lambda tx: tx.once("people", lambda: len(tx.people())),
+        )
+        tasks = [asyncio.create_task(store.run(work)) for work in works]
+        await asyncio.sleep(0)  # all are in the queue
+        gate.set()
+        together = await asyncio.gather(*tasks, return_exceptions=True)
+        return [*together, await store.run(lambda tx: tx.once("people", lambda: -1))]
+
+    _, error, before, _, after, later = asyncio.run(run())
+
+    assert isinstance(error, WorkflowError)
+    assert (before, after, later) == (0, 0, -1)
 
 
 def test_work_beyond_the_queue_waits(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

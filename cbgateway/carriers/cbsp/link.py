@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 from loguru import logger
 
-from cbgateway.carriers.backoff import Backoff
+from cbgateway.carriers.backoff import Backoff, Turnstile
 from cbgateway.carriers.cbsp.listener import Listeners
 from cbgateway.carriers.cbsp.orders import (
     NOWHERE,
@@ -137,9 +137,10 @@ class CbspLink:
     async def run(self) -> None:
         """Hold the association up, until cancelled."""
         listens = self._endpoint.role == "listen"
+        turnstile = Turnstile()
         while True:
             try:
-                await (self._listen() if listens else self._run_once())
+                await (self._listen() if listens else self._run_once(turnstile))
             except (OSError, TimeoutError) as error:
                 verb = "listen" if listens else "connect"
                 self._report(f"cannot {verb}: {str(error) or 'timed out'}")
@@ -171,8 +172,9 @@ class CbspLink:
             if self._pump is not None:
                 self._pump.abort()
 
-    async def _run_once(self) -> None:
+    async def _run_once(self, turnstile: Turnstile) -> None:
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(turnstile.wait_s(now=loop.time()))
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, pump = await loop.create_connection(
                 self._accept, self._endpoint.host, self._endpoint.port

@@ -1,8 +1,11 @@
 """Orders as CBSP requests, answers cell by cell, and the door that controllers come in by."""
 
 import asyncio
+import random
 import socket
+from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -35,6 +38,7 @@ from tests.conformance.cbsp.bench import (
     write,
 )
 from tests.radio import until
+from tests.storm.loop import VirtualLoop, Weather
 
 CELLS = cbsp.CellList.of(CELL_1, CELL_2)
 REFERENCE = (4371, int(serial()))
@@ -260,3 +264,34 @@ def test_unknown_places_are_no_list() -> None:
     with pytest.raises(ValueError, match="is no cell"):
         cell_lists([str(Lac(1))])
     assert UNKNOWN
+
+
+def test_controller_that_hangs_up_is_connected_to_once_a_second() -> None:
+    """However short the pauses are that the profile asks for; every link has a door of its own."""
+    loop = VirtualLoop(Weather(random.Random(1), roughness=0.0))  # noqa: S311 - a seed
+    connected_s: list[float] = []
+
+    class HangsUp(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            connected_s.append(loop.time())
+            transport.close()
+
+    loop.servers[48049] = HangsUp
+    link = CbspLink(
+        "bsc-1",
+        Endpoint("connect", "127.0.0.1", 48049),
+        rules(),
+        listeners=Listeners(),
+        random=lambda: 0.0,
+    )
+
+    async def run() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                await link.run()
+
+    loop.run_until_complete(run())
+    loop.close()
+
+    assert 25 <= len(connected_s) <= 30
+    assert all(later - earlier > 0.98 for earlier, later in pairwise(connected_s))
