@@ -55,10 +55,15 @@ class Claim(Model):
 
 
 class LintWords(Model):
-    """What a text should not say."""
+    """What a text should not say.
+
+    Attributes:
+        claims_to_be_real: what no drill may ever say.
+    """
 
     jargon: tuple[Instead, ...]
     blame: tuple[Pattern, ...]
+    claims_to_be_real: Annotated[tuple[Pattern, ...], Field(min_length=1)]
     claims: tuple[Claim, ...]
 
 
@@ -237,6 +242,15 @@ class Finding:
     words: str
     advice: str
     cause: str = ""
+
+
+def claim_to_be_real(words: LanguageWords, text: str) -> str:
+    """Give the first words of a drill's text that say it is none; empty for none."""
+    for pattern in words.lint.claims_to_be_real:
+        match = re.search(pattern, text, re.IGNORECASE)
+        if match is not None:
+            return match[0]
+    return ""
 
 
 def lint_words(words: LanguageWords, text: str) -> Iterator[Finding]:
