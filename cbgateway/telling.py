@@ -302,7 +302,7 @@ class Telling:
             {
                 "incident": one.incident_id,
                 "bulletin": one.bulletin_id or None,
-                "due": one.due.isoformat(),
+                "due": self.deployment.local(one.due).isoformat(),
                 "seconds_left": round((one.due - now).total_seconds()),
                 "is_missed": one.is_missed(now),
             }

@@ -1,7 +1,7 @@
 """The call-centre briefing: one page for whoever is asked, as new as the newest bulletin."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from cbgateway.domain.bulletin import BulletinKind, Confidence, EmergencyCalls, Facts
@@ -62,7 +62,7 @@ def briefing(
         "language": language,
         "is_superseded": kept[0] != outage.newest,
         "newest": outage.newest.bulletin.bulletin_id,
-        "published_at": kept[0].said_at.isoformat(),
+        "published_at": deployment.local(kept[0].said_at).isoformat(),
         **_facts(deployment, then, kept[0], language, publication.at),
         "contacts": _contacts(then, contacts, language),
         "readers": list(readers),
@@ -89,16 +89,16 @@ def _facts(
     advice = [words.workarounds.get(one, one) for one in facts.workarounds]
     return {
         **said,
-        "since": outage.incident.started_at.isoformat(),
+        "since": deployment.local(outage.incident.started_at).isoformat(),
         "kind": words.kinds[bulletin.kind],
         "is_over": is_over,
         "cause": words.causes.get(facts.cause, facts.cause) or None,
         "cause_confidence": words.confidences[facts.confidence] if facts.cause else None,
-        "eta": None if known_eta is None else known_eta.isoformat(),
+        "eta": None if known_eta is None else deployment.local(known_eta).isoformat(),
         "eta_words": words.page.eta_overdue
         if is_overdue
         else (words.page.eta_unknown if eta is None else None),
-        "next_update_at": None if next_at is None else next_at.isoformat(),
+        "next_update_at": None if next_at is None else deployment.local(next_at).isoformat(),
         "is_next_update_overdue": next_at is not None and next_at <= now,
         "emergency_calls": words.emergency_calls[facts.emergency_calls],
         "workarounds": advice,
@@ -168,9 +168,8 @@ def _contacts(outage: Outage, found: Sequence[Check], language: str) -> list[dic
 
 def _spoken(deployment: Deployment, at: datetime, now: datetime) -> str:
     """Give a time as people say it: the hour, and the day when it is another."""
-    zone = timezone(deployment.utc_offset)
-    local = at.astimezone(zone)
-    is_today = local.date() == now.astimezone(zone).date()
+    local = deployment.local(at)
+    is_today = local.date() == deployment.local(now).date()
     return f"{local:%H:%M}" if is_today else f"{local:%Y-%m-%d %H:%M}"
 
 

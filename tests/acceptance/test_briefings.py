@@ -38,12 +38,12 @@ def test_d2_every_field_is_there_in_both_languages(office: Office) -> None:
         ["음성 통화"],
         ["부산광역시"],
     )
-    assert korean["since"] == "2021-10-25T02:16:00+00:00"
+    assert korean["since"] == "2021-10-25T11:16:00+09:00"
     assert english["cause"] == "A wrong setting of the equipment that directs data"
     assert english["cause_confidence"] == "confirmed"
     assert (korean["eta"], korean["next_update_at"]) == (
-        "2021-10-25T03:20:00+00:00",
-        "2021-10-25T03:30:00+00:00",
+        "2021-10-25T12:20:00+09:00",
+        "2021-10-25T12:30:00+09:00",
     )
     assert "테더링" in korean["workarounds"][0]
     assert "112" in korean["emergency_calls"]
@@ -290,7 +290,7 @@ def test_d2_retained_over_mqtt_versioned_and_taken_away(office: Office) -> None:
     office.clock.advance(21 * 60)
     passed = told(board.look)
     assert (begun["inc-1/ko"]["eta"], passed["inc-1/ko"]["eta"]) == (
-        "2021-10-25T03:20:00+00:00",
+        "2021-10-25T12:20:00+09:00",
         None,
     )
     office.issue(office.later("restored"))
