@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
+.PHONY: help setup fmt lint test integration campaigns replays storm fault-matrix planted campaign-kill \
 	campaign-kill-http campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
 	bench-cbsp bench-core bench-http bench-smpp bench-smsc lock peers clean
 
@@ -93,6 +93,9 @@ check: lint test integration campaigns schemathesis ## everything that a change 
 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
 	$(BIN)/cbgateway demo
+
+replays: setup ## replay five real incidents, and write their scores into docs/replays.md
+	$(BIN)/python benchmarks/replays.py
 
 states: setup ## draw docs/states.md from the transition tables
 	$(BIN)/python tests/house/states.py

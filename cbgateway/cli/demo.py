@@ -117,6 +117,10 @@ def _print_score(score: dict[str, Any]) -> None:
             "first wrong one."
         )
     console.print(
+        f"From an approval to the first screen {score['approval_to_screen_s']:.2f} s at most, on "
+        "this machine's clock."
+    )
+    console.print(
         f"Public pages: {score['site_files']} files in {score['site_s'] * 1000:.0f} ms, none above "
         f"{score['page_octets_max']} octets; briefing {score['briefing_s'] * 1000:.0f} ms, report "
         f"{score['report_s'] * 1000:.0f} ms."

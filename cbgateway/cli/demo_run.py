@@ -114,6 +114,8 @@ class Run:
         self._bulletins: list[Bulletin] = []
         self._first_shown: datetime | None = None
         self._displays: dict[tuple[int, str], datetime] = {}
+        self._approved_s: dict[int, float] = {}
+        self._screen_s: dict[int, float] = {}
         self._not_refused: list[str] = []
         self._score: dict[str, Any] = {}
         self._keys: dict[str, SigningKey] = {}
@@ -163,6 +165,7 @@ class Run:
             **summary,
             "score": {**self._score, "copies_most": most},
             "really": self._story.really,
+            "day": dict(self._story.day),
         }
 
     def _tell_afterwards(self, gateway: Gateway) -> dict[str, Any]:
@@ -194,6 +197,8 @@ class Run:
             "promises_kept": sum(one["is_kept"] for one in promised),
             "corrections_after_s": [one["after_s"] for one in report["corrections"]],
             "correction_shown_after_s": self._corrected_s(),
+            "approval_to_screen_s": round(max(self._screen_s.values(), default=0.0), 3),
+            "refused": sum(step.refused is not None for step in self._story.steps),
             "not_refused": self._not_refused,
             "lost_octets": None if self._proxy is None else self._proxy.lost_octets,
             "site_files": exported.files,
@@ -304,6 +309,9 @@ class Run:
         self._first_shown = self._first_shown or now
         for one in self._bulletins:
             if event["text"] in one.texts.values():
+                self._screen_s.setdefault(
+                    one.number, time.monotonic() - self._approved_s[one.number]
+                )
                 self._displays.setdefault((one.number, event["carrier"]), now)
         self.view.shown(event)
 
@@ -383,6 +391,7 @@ class Run:
             prepared, key=self._keys["duty_officer"], confirmation=prepared.confirmation
         )
         bulletin = record.bulletin
+        self._approved_s[bulletin.number] = time.monotonic()
         self._bulletins.append(Bulletin(bulletin.number, bulletin.kind.value, bulletin.texts))
 
     async def _return(self, code: str) -> None:
