@@ -197,6 +197,19 @@ class ReportWords(Model):
     bulletins: Text
     timeline: Text
     lessons: Text
+    clocks: Text
+    history: Text
+    result: Text
+    accepted_at: Text
+    displayed_at: Text
+    wrong: Text
+    corrected_by: Text
+    after_s: Text
+    at: Text
+    subject: Text
+    event: Text
+    actor: Text
+    detail: Text
     levels: dict[str, Text]
 
 

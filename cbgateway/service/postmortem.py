@@ -48,6 +48,7 @@ def report(events: Iterable[Event], incident_id: str) -> dict[str, Any]:
         "format": 1,
         "incident": first["incident"],
         "mode": first["mode"],
+        "utc_offset_min": first["utc_offset_min"],
         "detected": _figure(submitted[0].at.isoformat() if submitted else None, LOG),
         "ended": _figure(_ended(said), LOG),
         "times": _times(began, mine, said),

@@ -51,6 +51,7 @@ def said_document(deployment: Deployment, bulletin: Bulletin, incident: Incident
         ],
         "population_sources": [[one.words, one.is_verified] for one in sources],
         "reach": {one.carrier: {"level": one.level.value, "reason": one.reason} for one in reaches},
+        "utc_offset_min": deployment.country.utc_offset_min,
         "deadlines": {
             "profile": deadlines.code,
             "first_notice_s": deadlines.first_notice_s,
