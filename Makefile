@@ -124,6 +124,9 @@ bench-http: setup ## measure intake over HTTP beside a bare server
 bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
 	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)
 
+bench-telling: setup ## measure from an approval to briefing, page, feed and retained state
+	$(BIN)/python benchmarks/bench_telling.py
+
 bench-cbsp: setup ## measure one bulletin to 1, 100, 500 and 1,000 controllers
 	$(BIN)/python benchmarks/bench_cbsp.py
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -39,19 +38,22 @@ class Front:
     address: str | None
 
 
+PAGES_AGE_MAX_S = 0.2
+"""How old a page may be: the site is made anew so often at most, however many ask."""
+
+
 class Pages:
-    """The public site, made anew at most once a second however many ask."""
+    """The public site, as it is shown to whoever asks."""
 
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
-        self._made: tuple[datetime, Site] | None = None
+        self._made: tuple[float, Site] | None = None
 
     def show(self, path: str) -> Resource:
         """Give what a path shows."""
-        now = self._telling.clock.now().replace(microsecond=0)
-        made = self._made
-        if made is None or made[0] != now:
-            made = self._made = now, self._telling.site()
+        now_s, made = self._telling.clock.monotonic_s(), self._made
+        if made is None or now_s - made[0] >= PAGES_AGE_MAX_S:
+            made = self._made = now_s, self._telling.site()
         return render(made[1], path)
 
 
