@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration campaigns replays storm fault-matrix planted campaign-kill \
+.PHONY: acceptance help setup fmt lint test integration campaigns replays storm fault-matrix planted campaign-kill \
 	campaign-kill-http campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
 	bench-cbsp bench-core bench-http bench-smpp bench-smsc lock peers clean
 
@@ -99,6 +99,9 @@ replays: setup ## replay five real incidents, and write their scores into docs/r
 
 states: setup ## draw docs/states.md from the transition tables
 	$(BIN)/python tests/house/states.py
+
+acceptance: setup ## draw docs/acceptance.md from the tests
+	$(BIN)/python -m tests.house.acceptance
 
 asyncapi: setup ## write docs/asyncapi.json from the code that reads and writes the messages
 	$(BIN)/cbgateway mqtt asyncapi >docs/asyncapi.json
