@@ -9,8 +9,8 @@ PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: acceptance help setup fmt lint test integration campaigns replays storm fault-matrix planted campaign-kill \
-	campaign-kill-http campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
-	bench-cbsp bench-core bench-http bench-smpp bench-smsc lock peers clean
+	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz bad-inputs check demo \
+	states asyncapi openapi schemathesis bench bench-mqtt bench-cbsp bench-core bench-http bench-smpp bench-smsc bench-telling lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,7 @@ integration: setup peers ## tests against outside peers: tshark, npm smpp, Kanne
 SEEDS ?= 200
 KILLS ?= 30
 HTTP_KILLS ?= 15
+MQTT_KILLS ?= 15
 KILL_OPTIONS ?=
 IMAGES ?= 300
 CUTS ?= 20
@@ -56,7 +57,7 @@ N ?= 5000
 FUZZ_OPTIONS ?=
 PLANTS := acknowledge-before-commit forget-in-flight reuse-serial update-without-replacing cancel-waits
 
-campaigns: storm fault-matrix planted campaign-kill campaign-kill-http campaign-power fuzz ## all that run in minutes
+campaigns: storm fault-matrix planted campaign-kill campaign-kill-http campaign-kill-mqtt campaign-power fuzz ## all that run in minutes
 
 storm: setup ## simulate everything under faults: SEEDS=n, or SEED=n for one
 	$(BIN)/python -m tests.storm $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
@@ -74,6 +75,9 @@ campaign-kill: setup ## kill -9 the real processes: KILLS=10000 KILL_OPTIONS="--
 campaign-kill-http: setup ## kill -9 around HTTP intake: HTTP_KILLS=n
 	$(BIN)/python -m tests.campaigns.kill_http --kills $(HTTP_KILLS) $(KILL_OPTIONS)
 
+campaign-kill-mqtt: setup peers ## kill -9 gateway and mosquitto around MQTT intake: MQTT_KILLS=n
+	$(BIN)/python -m tests.campaigns.kill_mqtt --kills $(MQTT_KILLS) $(KILL_OPTIONS)
+
 campaign-power: setup ## cut the power under the store, in process: IMAGES=n
 	for how in full normal off; do \
 		$(BIN)/python -m tests.campaigns.power --images $(IMAGES) --synchronous $$how || exit 1; done
@@ -86,13 +90,16 @@ campaign-uml: setup ## cut the power of a whole machine (User-mode Linux, root):
 fuzz: setup ## feed every decoder N bad inputs: N=1000000 FUZZ_OPTIONS="--engine atheris"
 	$(BIN)/python -m tests.fuzz.run --inputs $(N) $(FUZZ_OPTIONS)
 
+bad-inputs: setup ## try the catalogue of bad inputs, and count them
+	$(BIN)/pytest -q --numprocesses auto tests/conformance
+
 schemathesis: setup ## ask everything of the OpenAPI document for half a minute; no 5xx
 	$(BIN)/python -m tests.openapi.run
 
 check: lint test integration campaigns schemathesis ## everything that a change must pass
 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
-	$(BIN)/cbgateway demo
+	$(BIN)/cbgateway demo --keep build/demo
 
 replays: setup ## replay five real incidents, and write their scores into docs/replays.md
 	$(BIN)/python benchmarks/replays.py
@@ -148,6 +155,9 @@ $(PEERS): tests/integration/peers/package-lock.json Makefile
 	command -v osmo-bts-virtual >/dev/null || need="$$need osmo-bts"; \
 	command -v ip >/dev/null || need="$$need iproute2"; \
 	command -v mosquitto_sub >/dev/null || need="$$need mosquitto mosquitto-clients"; \
+	command -v curl >/dev/null || need="$$need curl"; \
+	command -v jq >/dev/null || need="$$need jq"; \
+	command -v openssl >/dev/null || need="$$need openssl"; \
 	command -v chromium >/dev/null || need="$$need chromium"; \
 	command -v bearerbox >/dev/null || need="$$need kannel"; \
 	[ -z "$$need" ] || { apt-get update -qq && \

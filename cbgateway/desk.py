@@ -17,17 +17,19 @@ from cbgateway.domain.errors import (
     SignatureInvalidError,
     StaleError,
 )
+from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Clock, Transaction
-from cbgateway.home import ballast_of
+from cbgateway.home import Ballast
 from cbgateway.interfaces.cap.exchange import CapExchange
 from cbgateway.interfaces.cap.incoming import CapSender, open_cap
 from cbgateway.keyring import Keyring
-from cbgateway.service import approval, intake, proposals
+from cbgateway.service import approval, incidents, intake, proposals
 from cbgateway.service.authority import signer_of
 from cbgateway.service.briefing import note_reading, receipt_document
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.writes import Write
 from cbgateway.settings import Settings
+from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.xmldsig import load_certificate, load_signing_key
@@ -49,6 +51,7 @@ class Desk:
     marks: Marks
     clock: Clock
     keyring: Keyring
+    ballast: Ballast
 
     def submission(
         self, request: intake.Request, signature: str, *, as_draft: bool = False
@@ -120,7 +123,7 @@ class Desk:
         now = self.clock.now()
 
         def note(tx: Transaction) -> bool:
-            document = receipt_document(bulletin_id, reader)
+            document = canonical(receipt_document(bulletin_id, reader))
             person = signer_of(tx, signature, document, content=approval.DECISION, at=now)
             if person.is_revoked:
                 msg = f"the permissions of {person.name!r} were revoked"
@@ -262,6 +265,14 @@ class Desk:
             is_urgent=False,
         )
 
+    def step(self, step: incidents.Step, signature: str) -> Write[Incident]:
+        """Note how far somebody says that an outage has got."""
+        now = self.clock.now()
+        return Write(
+            lambda tx: incidents.take_step(tx, self.deployment, step, signature=signature, now=now),
+            is_urgent=True,
+        )
+
     def commit(self, write: Write[T]) -> T:
         """Commit; on a full disk, only what is never blocked, in the room that was held for it.
 
@@ -273,7 +284,7 @@ class Desk:
             with self.store.transaction() as tx:
                 return write.work(tx)
         except DiskFullError:
-            if not write.is_urgent or not ballast_of(self.settings).release():
+            if not write.is_urgent or not self.ballast.release():
                 raise
         with self.store.transaction() as tx:
             return write.work(tx)
@@ -288,8 +299,7 @@ class Desk:
         return await self.store.run(write.work)
 
     def _check_room(self, write: Write[T]) -> None:
-        ballast = ballast_of(self.settings)
-        if not write.is_urgent and not ballast.is_there() and not ballast.hold():
+        if not write.is_urgent and not self.ballast.is_there() and not self.ballast.hold():
             raise DiskFullError(FULL)
 
     def _prepare_again(

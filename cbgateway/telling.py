@@ -281,8 +281,8 @@ class Telling:
             PermissionDeniedError: the permissions of whoever has it were revoked.
         """
         now, directory = self.clock.now(), self.deployment.directory
-        document = confirmation_document(contact_named(directory, name), at=now)
-        signature = sign_detached(canonical(document), key, content=DECISION)
+        document = canonical(confirmation_document(contact_named(directory, name), at=now))
+        signature = sign_detached(document, key, content=DECISION)
         with self.store.transaction() as tx:
             person = signer_of(tx, signature, document, content=DECISION, at=now)
             if person.is_revoked:
@@ -318,13 +318,15 @@ class Telling:
         return json.dumps(document, ensure_ascii=False).encode()
 
     def sweep(self) -> tuple[kept.Promise, ...]:
-        """Note what was missed, if anything was; reads only while nothing is."""
+        """Note what was missed, if anything was; reads only while nothing is due."""
         now = self.clock.now()
-        with self.store.read() as tx:
-            if not kept.unnoted(tx, self.deployment, now=now):
-                return ()
-        with self.store.transaction() as tx:
-            return kept.sweep(tx, self.deployment, now=now)
+        missed: tuple[kept.Promise, ...] = ()
+        while True:
+            with self.store.read() as tx:
+                if not kept.due(tx, self.deployment, now=now):
+                    return missed
+            with self.store.transaction() as tx:
+                missed += kept.sweep(tx, self.deployment, now=now)
 
     async def run(self, done: asyncio.Event) -> None:
         """Look after promises and the public pages until `done`, or until the disk fails.

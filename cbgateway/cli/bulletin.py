@@ -384,13 +384,19 @@ def print_bulletin(report: dict[str, Any]) -> None:
 
 def _on_air(told: dict[str, Any]) -> str:
     """Write what a carrier said of a broadcast."""
-    areas = ", ".join(
-        f"{printable(one['area'])} "
-        + ("unknown" if one["reached_percent"] is None else f"{one['reached_percent']} %")
-        for one in told["areas"]
-    )
+    areas = ", ".join(map(_reached, told["areas"]))
     said = told["problem"] or f"{told['state'] or 'no state told'}; reached: {areas or 'not told'}"
     return f"{printable(said)} (asked {told['asked_at']})"
+
+
+def _reached(area: dict[str, Any]) -> str:
+    percent = area["reached_percent"]
+    said = f"{printable(area['area'])} " + ("unknown" if percent is None else f"{percent} %")
+    if area["cells"] is not None:
+        said += f" of {area['cells']} cells"
+    if area["broadcasts"]:
+        said += " ({}-{} times)".format(*area["broadcasts"])
+    return said
 
 
 def _print_plan(prepared: Prepared) -> None:
@@ -454,7 +460,7 @@ def _report(gateway: Gateway, bulletin_id: str) -> dict[str, Any]:
     with gateway.store.read() as tx:
         record = tx.bulletin(bulletin_id)
         if record is None:
-            known = tuple(one.bulletin.bulletin_id for one in tx.bulletins())[-10:]
+            known = tx.last_bulletin_ids(limit=10)
             raise UnknownNameError("bulletin", bulletin_id, known=known or ("none yet",))
         return bulletin_report(record, tx.deliveries(bulletin_id))
 

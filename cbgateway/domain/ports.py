@@ -21,6 +21,7 @@ from cbgateway.domain.delivery import (
     Publication,
     Recipient,
     Submission,
+    TextRecord,
 )
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.incoming import (
@@ -140,6 +141,10 @@ class Transaction(Protocol):
         """List the incidents, oldest first."""
         ...
 
+    def told_incidents(self) -> tuple[Incident, ...]:
+        """List the incidents of which a bulletin was approved, oldest first."""
+        ...
+
     def incidents_after(self, incident_id: str, *, limit: int) -> tuple[Incident, ...]:
         """List some of the incidents, by name, that come after one; empty for the beginning."""
         ...
@@ -180,18 +185,22 @@ class Transaction(Protocol):
         """List bulletins, in order."""
         ...
 
-    def recent_bulletins(
-        self, sender: str, *, since: datetime, limit: int
-    ) -> tuple[BulletinRecord, ...]:
-        """List the newest that a sender has submitted lately."""
+    def last_bulletin_ids(self, *, limit: int) -> tuple[str, ...]:
+        """Name the last of all bulletins, in order; to show somebody what there is."""
+        ...
+
+    def recent_texts(
+        self, sender: str, language: str, *, since: datetime, limit: int
+    ) -> Iterator[TextRecord]:
+        """Go through what a sender has lately said in one language, the newest first."""
         ...
 
     def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
         """List where its sender has lately told the same regions the same."""
         ...
 
-    def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:
-        """List the bulletins whose time has passed, and whose state does not say so yet."""
+    def ended_bulletins(self, *, at: datetime, limit: int) -> tuple[BulletinRecord, ...]:
+        """List some bulletins whose time has passed, and whose state does not say so yet."""
         ...
 
     def undispatched_bulletins(self, *, before: datetime) -> tuple[BulletinRecord, ...]:
@@ -211,6 +220,31 @@ class Transaction(Protocol):
 
         Raises:
             WorkflowError: the state it is in now does not allow that.
+        """
+        ...
+
+    def watch(self, incident_id: str, *, at: datetime) -> None:
+        """Have an incident looked at for a promise at a time, and not before."""
+        ...
+
+    def unwatch(self, incident_id: str) -> None:
+        """Have an incident looked at no more until something about it changes."""
+        ...
+
+    def watched(self) -> tuple[str, ...]:
+        """List the incidents that may have promised something.
+
+        The store adds whatever gets a bulletin, and has incidents looked at that change.
+        """
+        ...
+
+    def due_watches(self, *, at: datetime, began_by: datetime, limit: int) -> tuple[str, ...]:
+        """List incidents that have to be looked at now.
+
+        Args:
+            at: now.
+            began_by: of those of which nothing was said yet, when the outage began at the latest.
+            limit: so many at most.
         """
         ...
 
@@ -478,8 +512,8 @@ class Transaction(Protocol):
         """Count what is open, by peer and state."""
         ...
 
-    def past_expiry(self, *, at: datetime) -> tuple[Delivery, ...]:
-        """List what waits or is in doubt and may not be sent any more."""
+    def past_expiry(self, *, at: datetime, limit: int) -> tuple[Delivery, ...]:
+        """List some of what waits or is in doubt and may not be sent any more."""
         ...
 
     def handle(self, delivery: Delivery) -> Handle:

@@ -234,6 +234,7 @@ def approve(
     _supersede(tx, bulletin, now)
     _commit_orders(tx, deployment, prepared.plan, seal_keys, now)
     _advance_incident(tx, bulletin)
+    tx.watch(bulletin.incident_id, at=bulletin.next_update_at or now)
     detail: dict[str, Any] = {
         "plan": plan_hash,
         "signature": signature,
@@ -299,7 +300,7 @@ def decider(
         SamePersonError: somebody who had a hand in the bulletin did.
         PermissionDeniedError: somebody who may not.
     """
-    person = signer_of(tx, signature, document, content=DECISION, at=at)
+    person = signer_of(tx, signature, canonical(document), content=DECISION, at=at)
     bulletin = record.bulletin
     use = use_of(deployment, bulletin.alert_class, bulletin.kind)
     check_may_approve(person, use, hands=hands_of(tx, record))
@@ -310,7 +311,7 @@ def decider(
 def _record(tx: Transaction, bulletin_id: str) -> BulletinRecord:
     record = tx.bulletin(bulletin_id)
     if record is None:
-        known = tuple(one.bulletin.bulletin_id for one in tx.bulletins())[-10:]
+        known = tx.last_bulletin_ids(limit=10)
         raise UnknownNameError("bulletin", bulletin_id, known=known or ("none yet",))
     return record
 

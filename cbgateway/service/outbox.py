@@ -53,6 +53,8 @@ RETRY_DELAY_MAX_S = 60
 """Longest pause before an order is tried again; it is tried until it expires."""
 ASK_AGAIN_S = 60
 """When a question about a broadcast that could not be asked is asked again."""
+SWEPT_AT_ONCE = 64
+"""Of what has expired, in one transaction; after a week's rest there may be thousands."""
 RANK_MAX = 1_000
 """Beyond every rank that a profile may have."""
 RETIRED = {BulletinState.SUPERSEDED, BulletinState.WITHDRAWN}
@@ -286,8 +288,11 @@ class Outbox:
     # What is asked about broadcasts
 
     def _may_ask(self, delivery: Delivery) -> bool:
-        carrier = self._deployment.carriers.get(delivery.lineage.peer_id)
-        return carrier is not None and carrier.smpp.broadcast.query  # controllers are not asked
+        peer_id = delivery.lineage.peer_id
+        carrier = self._deployment.carriers.get(peer_id)
+        if carrier is None:
+            return peer_id in self._deployment.controllers
+        return carrier.smpp.broadcast.query
 
     def ask(self, tx: Transaction, bulletin_id: str, *, now: datetime) -> int:
         """Have peers asked now about a bulletin's broadcasts; gives about how many."""
@@ -325,7 +330,9 @@ class Outbox:
     ) -> None:
         """Keep what a peer has said of a broadcast."""
         match report:
-            case OnAirReport(state=state, areas=areas):
+            case OnAirReport(state=state):
+                region = delivery.lineage.region
+                areas = tuple(one._replace(name=one.name or region) for one in report.areas)
                 tx.put_on_air(delivery.delivery_id, OnAirEvidence(now, state, areas))
                 _log(delivery).bind(areas=areas).info("on air")
             case NotSentError():
@@ -566,12 +573,18 @@ class Outbox:
             self._finish(tx, stream, record, now)
         return is_in_doubt
 
-    def sweep(self, tx: Transaction, *, now: datetime) -> None:
-        """Let time pass: expiries, and approvals that have become too old."""
-        for delivery in tx.past_expiry(at=now):
+    def sweep(self, tx: Transaction, *, now: datetime) -> bool:
+        """Let time pass: expiries, and approvals that have become too old.
+
+        Returns:
+            True when there was more than one transaction should hold others up for.
+        """
+        passed = tx.past_expiry(at=now, limit=SWEPT_AT_ONCE)
+        for delivery in passed:
             settle(tx, delivery, DeliveryState.EXPIRED, now, "its time passed")
             _log(delivery).warning("expired")
-        for record in tx.ended_bulletins(at=now):
+        ended = tx.ended_bulletins(at=now, limit=SWEPT_AT_ONCE)
+        for record in ended:
             bulletin_id = record.bulletin.bulletin_id
             tx.set_bulletin_state(bulletin_id, BulletinState.EXPIRED)
             tx.record(Event(now, bulletin_id, "expired", GATEWAY, {}))
@@ -579,6 +592,7 @@ class Outbox:
         for record in tx.undispatched_bulletins(before=now - valid):
             if self._has_lapsed(tx, record, now):
                 self._lapse(tx, record, now)
+        return max(len(passed), len(ended)) == SWEPT_AT_ONCE
 
     def _has_lapsed(self, tx: Transaction, record: BulletinRecord, now: datetime) -> bool:
         """Tell whether an approval is too old to begin; what is under way has begun."""

@@ -55,6 +55,12 @@ FROM incident WHERE incident_id = :incident_id;
 -- name: incidents
 SELECT incident_id, carrier, services, started_ms, state FROM incident ORDER BY started_ms;
 
+-- name: told_incidents
+-- what only waits, however much of it, costs the public pages nothing
+SELECT incident_id, carrier, services, started_ms, state FROM incident
+WHERE incident_id IN (SELECT incident_id FROM bulletin WHERE plan IS NOT NULL)
+ORDER BY started_ms;
+
 -- name: incidents_after
 SELECT incident_id, carrier, services, started_ms, state
 FROM incident WHERE incident_id > :after ORDER BY incident_id LIMIT :limit;
@@ -105,8 +111,12 @@ FROM bulletin ORDER BY incident_id, number;
 SELECT document, state, submission, decision
 FROM bulletin WHERE incident_id = :incident_id ORDER BY number;
 
--- name: recent_bulletins
-SELECT document, state, submission, decision
+-- name: last_bulletin_ids
+SELECT bulletin_id FROM bulletin ORDER BY incident_id DESC, number DESC LIMIT :limit;
+
+-- name: recent_texts
+SELECT bulletin_id, state, json_extract(document, '$.texts.' || :language) AS text,
+  json_extract(document, '$.code') AS code
 FROM bulletin WHERE submitted_by = :sender AND submitted_ms >= :since_ms
 ORDER BY submitted_ms DESC LIMIT :limit;
 
@@ -117,13 +127,13 @@ ORDER BY submitted_ms DESC;
 
 -- name: ended_bulletins
 SELECT document, state, submission, decision FROM bulletin
-WHERE state IN ('pending', 'returned', 'approved', 'live') AND expires_ms <= :at_ms;
+WHERE state IN ('pending', 'returned', 'approved', 'live') AND expires_ms <= :at_ms
+ORDER BY expires_ms LIMIT :limit;
 
 -- name: undispatched_bulletins
 -- approved, and nothing of it has left or may have
 SELECT document, state, submission, decision FROM bulletin AS b
-WHERE state IN ('pending', 'returned', 'approved', 'live') AND state = 'approved'
-  AND decided_ms < :before_ms
+WHERE state = 'approved' AND decided_ms < :before_ms
   AND NOT EXISTS (
     SELECT 1 FROM delivery AS d WHERE d.bulletin_id = b.bulletin_id AND d.state = 'intent');
 
@@ -134,6 +144,33 @@ UPDATE bulletin SET state = :state WHERE bulletin_id = :bulletin_id;
 UPDATE bulletin SET
   state = :state, decision = :decision, decided_by = :decided_by, decided_ms = :decided_ms
 WHERE bulletin_id = :bulletin_id;
+
+-- name: watch_beginning
+-- whoever is watched already is looked at soon enough
+INSERT INTO watch (incident_id, is_first, look_ms)
+SELECT incident_id, 1, started_ms FROM incident WHERE incident_id = :incident_id
+ON CONFLICT DO NOTHING;
+
+-- name: watch
+INSERT INTO watch (incident_id, is_first, look_ms) VALUES (:incident_id, 0, :look_ms)
+ON CONFLICT (incident_id) DO UPDATE SET is_first = 0, look_ms = excluded.look_ms;
+
+-- name: watch_now
+INSERT INTO watch (incident_id, is_first, look_ms)
+SELECT incident_id, 0, 0 FROM bulletin WHERE bulletin_id = :bulletin_id
+ON CONFLICT (incident_id) DO UPDATE SET is_first = 0, look_ms = 0;
+
+-- name: unwatch
+DELETE FROM watch WHERE incident_id = :incident_id;
+
+-- name: watched
+SELECT incident_id FROM watch;
+
+-- name: due_watches
+SELECT incident_id FROM watch WHERE is_first = 0 AND look_ms <= :at_ms
+UNION ALL
+SELECT incident_id FROM watch WHERE is_first = 1 AND look_ms <= :began_ms
+LIMIT :limit;
 
 -- name: put_plan
 UPDATE bulletin SET plan = :plan WHERE bulletin_id = :bulletin_id;
@@ -356,7 +393,7 @@ WHERE state IN ('ready', 'intent', 'in_doubt') GROUP BY peer_id, state;
 SELECT * FROM delivery INDEXED BY delivery_open
 WHERE state IN ('ready', 'intent', 'in_doubt') AND expires_ms <= :at_ms
   AND (state = 'ready' OR state = 'in_doubt' AND due_ms IS NOT NULL)
-ORDER BY delivery_id;
+ORDER BY expires_ms, delivery_id LIMIT :limit;
 
 -- name: add_taken_ids
 INSERT INTO taken_ids (peer_id, delivery_id, parts, start, ids)

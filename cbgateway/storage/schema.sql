@@ -66,12 +66,23 @@ CREATE TABLE bulletin (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bulletin_open ON bulletin (expires_ms)
   WHERE state IN ('pending', 'returned', 'approved', 'live');
+CREATE INDEX bulletin_undispatched ON bulletin (decided_ms) WHERE state = 'approved';
+CREATE INDEX bulletin_told ON bulletin (incident_id) WHERE plan IS NOT NULL;
 CREATE INDEX bulletin_by_sender ON bulletin (submitted_by, submitted_ms);
 CREATE INDEX bulletin_by_said ON bulletin (submitted_by, said, submitted_ms);
 CREATE INDEX bulletin_by_code ON bulletin (json_extract(document, '$.code'));
 CREATE TRIGGER bulletin_is_immutable BEFORE UPDATE OF document ON bulletin
   WHEN old.state NOT IN ('draft', 'returned')
   BEGIN SELECT raise(ABORT, 'a bulletin that was submitted is never changed'); END;
+
+-- Which incidents have to be looked at for a promise, and when: never later than it is due.
+-- Whether there is one is read from the bulletins then.
+CREATE TABLE watch (
+  incident_id TEXT PRIMARY KEY REFERENCES incident,
+  is_first    INTEGER NOT NULL,  -- nothing was said: look_ms is the beginning, notice is due later
+  look_ms     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX watch_due ON watch (is_first, look_ms);
 
 -- Every signed document that ever came in; an identifier names one document for ever.
 CREATE TABLE revision (
@@ -109,6 +120,8 @@ CREATE TABLE serial_number (
 ) STRICT;
 CREATE INDEX serial_number_by_incident
   ON serial_number (incident_id, message_identifier, scope, used_ms);
+CREATE INDEX serial_number_of_first ON serial_number (message_identifier, scope)
+  WHERE update_number = 0;
 CREATE INDEX serial_number_by_code
   ON serial_number (message_identifier, scope, message_code, used_ms);
 
@@ -223,7 +236,7 @@ CREATE TABLE on_air_question (
   due_ms      INTEGER,               -- NULL once it was asked
   asked_ms    INTEGER,
   state       INTEGER,               -- SMPP message_state; NULL when it told none
-  areas       TEXT NOT NULL DEFAULT '[]', -- JSON: name and success in percent of each
+  areas       TEXT NOT NULL DEFAULT '[]', -- JSON: each as `AreaOnAir` has it
   problem     TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX on_air_question_due ON on_air_question (peer_id, due_ms) WHERE due_ms IS NOT NULL;

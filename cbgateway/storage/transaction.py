@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import apsw
 
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinState
+from cbgateway.domain.bulletin import Bulletin, BulletinState, without_code
 from cbgateway.domain.delivery import (
     AlarmRecord,
     Answer,
@@ -27,6 +27,7 @@ from cbgateway.domain.delivery import (
     Publication,
     Recipient,
     Submission,
+    TextRecord,
 )
 from cbgateway.domain.errors import AuditError
 from cbgateway.domain.incident import Incident, IncidentState
@@ -173,6 +174,9 @@ class SqliteTransaction:
     def incidents(self) -> tuple[Incident, ...]:
         return tuple(map(incident_of, self._rows("incidents")))
 
+    def told_incidents(self) -> tuple[Incident, ...]:
+        return tuple(map(incident_of, self._rows("told_incidents")))
+
     def incidents_after(self, incident_id: str, *, limit: int) -> tuple[Incident, ...]:
         rows = self._rows("incidents_after", after=incident_id, limit=limit)
         return tuple(map(incident_of, rows))
@@ -182,6 +186,7 @@ class SqliteTransaction:
         assert incident is not None, incident_id  # noqa: S101 - bulletins refer to incidents
         advance_incident(incident.state, state)
         self._run("set_incident_state", incident_id=incident_id, state=state)
+        self._run("watch", incident_id=incident_id, look_ms=0)  # it may have been over before
 
     def add_bulletin(self, record: BulletinRecord) -> None:
         bulletin = record.bulletin
@@ -193,6 +198,7 @@ class SqliteTransaction:
             **self._content(bulletin, record.submission),
         )
         self._add_revision(bulletin, record.submission)
+        self._run("watch_beginning", incident_id=bulletin.incident_id)
 
     def revise_bulletin(self, bulletin: Bulletin, submission: Submission) -> None:
         self._run("revise_bulletin", **self._content(bulletin, submission))
@@ -238,12 +244,23 @@ class SqliteTransaction:
             return tuple(map(record_of, self._rows("bulletins")))
         return tuple(map(record_of, self._rows("bulletins_of", incident_id=incident_id)))
 
-    def recent_bulletins(
-        self, sender: str, *, since: datetime, limit: int
-    ) -> tuple[BulletinRecord, ...]:
-        since_ms = milliseconds(since)
-        rows = self._rows("recent_bulletins", sender=sender, since_ms=since_ms, limit=limit)
-        return tuple(map(record_of, rows))
+    def last_bulletin_ids(self, *, limit: int) -> tuple[str, ...]:
+        names = [name for (name,) in self._run("last_bulletin_ids", limit=limit)]
+        return tuple(reversed(names))
+
+    def recent_texts(
+        self, sender: str, language: str, *, since: datetime, limit: int
+    ) -> Iterator[TextRecord]:
+        rows = self._run(
+            "recent_texts",
+            sender=sender,
+            language=language,
+            since_ms=milliseconds(since),
+            limit=limit,
+        )
+        for bulletin_id, state, text, code in rows:
+            words = without_code(text or "", code or "")
+            yield TextRecord(bulletin_id, BulletinState(state), words)
 
     def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
         rows = self._rows(
@@ -254,8 +271,9 @@ class SqliteTransaction:
         )
         return tuple(map(record_of, rows))
 
-    def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:
-        return tuple(map(record_of, self._rows("ended_bulletins", at_ms=milliseconds(at))))
+    def ended_bulletins(self, *, at: datetime, limit: int) -> tuple[BulletinRecord, ...]:
+        rows = self._rows("ended_bulletins", at_ms=milliseconds(at), limit=limit)
+        return tuple(map(record_of, rows))
 
     def undispatched_bulletins(self, *, before: datetime) -> tuple[BulletinRecord, ...]:
         rows = self._rows("undispatched_bulletins", before_ms=milliseconds(before))
@@ -264,6 +282,8 @@ class SqliteTransaction:
     def set_bulletin_state(self, bulletin_id: str, state: BulletinState) -> None:
         self._advance_bulletin(bulletin_id, state)
         self._run("set_bulletin_state", bulletin_id=bulletin_id, state=state)
+        if state is BulletinState.RETURNED:
+            self._run("watch_now", bulletin_id=bulletin_id)  # what was said before counts again
 
     def decide(self, bulletin_id: str, state: BulletinState, decision: Decision) -> None:
         self._advance_bulletin(bulletin_id, state)
@@ -284,6 +304,24 @@ class SqliteTransaction:
                 }
             ),
         )
+
+        if decision.plan_hash:
+            self._run("watch_now", bulletin_id=bulletin_id)
+
+    def watch(self, incident_id: str, *, at: datetime) -> None:
+        self._run("watch", incident_id=incident_id, look_ms=milliseconds(at))
+
+    def unwatch(self, incident_id: str) -> None:
+        self._run("unwatch", incident_id=incident_id)
+
+    def watched(self) -> tuple[str, ...]:
+        return tuple(incident_id for (incident_id,) in self._run("watched"))
+
+    def due_watches(self, *, at: datetime, began_by: datetime, limit: int) -> tuple[str, ...]:
+        rows = self._run(
+            "due_watches", at_ms=milliseconds(at), began_ms=milliseconds(began_by), limit=limit
+        )
+        return tuple(incident_id for (incident_id,) in rows)
 
     def _advance_bulletin(self, bulletin_id: str, state: BulletinState) -> None:
         rows = self._rows("bulletin_state", bulletin_id=bulletin_id)
@@ -635,8 +673,9 @@ class SqliteTransaction:
             for peer_id, state, count in self._run("count_open")
         }
 
-    def past_expiry(self, *, at: datetime) -> tuple[Delivery, ...]:
-        return tuple(map(delivery_of, self._rows("past_expiry", at_ms=milliseconds(at))))
+    def past_expiry(self, *, at: datetime, limit: int) -> tuple[Delivery, ...]:
+        rows = self._rows("past_expiry", at_ms=milliseconds(at), limit=limit)
+        return tuple(map(delivery_of, rows))
 
     def handle(self, delivery: Delivery) -> Handle:
         if delivery.serial_number is None:
@@ -656,6 +695,7 @@ class SqliteTransaction:
         cells = dict.fromkeys(cell for order in orders for cell in order.area.cells)
         return Handle(
             name=name or "",
+            message_identifier=delivery.lineage.message_identifier or 0,
             alias=delivery.alias,
             may_be_on_air=bool(rows),
             versions=tuple(dict.fromkeys(row["serial_number"] for row in rows)),

@@ -23,6 +23,7 @@ from cbgateway.carriers.cbsp.orders import (
     check_outcome,
     describe,
     kill_request,
+    on_air_report,
     outcome_of,
     primary_request,
     status_request,
@@ -41,6 +42,7 @@ from cbgateway.carriers.cbsp.session import (
 )
 from cbgateway.carriers.pump import Pump
 from cbgateway.codec import cbsp
+from cbgateway.domain.broadcast import SerialNumber
 from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
 from cbgateway.domain.orders import (
     BroadcastReport,
@@ -153,15 +155,6 @@ class CbspLink:
     def drain(self) -> None:
         """Send nothing new; see `domain.ports.CarrierLink`."""
         self._is_draining = True
-
-    async def ask(self, handle: Handle) -> OnAirReport:  # noqa: ARG002 - the protocol's
-        """Refuse: a controller tells by itself which cells failed, and is compared on reload.
-
-        Raises:
-            RejectedError: always.
-        """
-        msg = "a controller is not asked about one broadcast; see `cbgateway peers`"
-        raise RejectedError(msg, is_temporary=False)
 
     async def _listen(self) -> None:
         """Take connections until cancelled."""
@@ -476,6 +469,20 @@ class CbspLink:
         return count
 
     # Looking
+
+    async def ask(self, handle: Handle) -> OnAirReport:
+        """Ask in which cells a broadcast is on air, and how often; see `domain.ports.CarrierLink`.
+
+        Spec: TS 48.049 8.1.3.10 (MESSAGE STATUS QUERY).
+        """
+        newest = SerialNumber.from_int(handle.versions[0])
+        identifier = handle.message_identifier
+        async with self._exclusive((identifier, newest.message_code)):
+            outcome = await self._ask(
+                lambda cells: status_request(self._rules, identifier, int(newest), cells),
+                handle.cells,
+            )
+        return on_air_report(outcome)
 
     async def probe(self) -> float:
         """Prove the way to the controller and back without a public message; gives seconds.

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from cbgateway.interfaces.http import documents
 from cbgateway.interfaces.schema import BulletinDocument
+from cbgateway.interfaces.steps import TransitionDocument
 
 REFERENCE = "#/components/schemas/{model}"
 TITLE = "cbgateway"
@@ -77,6 +78,16 @@ BODIES: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
     "receipt": (
         documents.ReceiptDocument,
         {"decision": "briefing-read", "bulletin": "kt-20211025/1", "reader": "desk 7"},
+    ),
+    "transition": (
+        TransitionDocument,
+        {
+            "decision": "transition",
+            "incident": "kt-20211025",
+            "from": "identified",
+            "to": "monitoring",
+            "reason": "all alarms are cleared",
+        },
     ),
     "alarm": (
         documents.Alarm,

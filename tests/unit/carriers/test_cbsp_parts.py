@@ -17,6 +17,7 @@ from cbgateway.carriers.cbsp.orders import (
     cell_lists,
     check_outcome,
     describe,
+    on_air_report,
     outcome_of,
     period_slots,
     primary_request,
@@ -25,7 +26,8 @@ from cbgateway.carriers.cbsp.orders import (
 from cbgateway.codec import cbsp
 from cbgateway.codec.cells import ALL_CELLS, Lac
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.orders import Primary, decode_order, encode_order
+from cbgateway.domain.incoming import AreaOnAir, MessageState
+from cbgateway.domain.orders import OnAirReport, Primary, decode_order, encode_order
 from cbgateway.profiles.networks import Quirks
 from tests.conformance.cbsp.bench import (
     CELL_1,
@@ -146,6 +148,20 @@ def test_answers_cell_by_cell(answer: Any, done: set[Any], failed: dict[Any, int
 
     assert set(map(str, done)) == outcome.done
     assert {str(cell): cause for cell, cause in failed.items()} == outcome.failed
+
+
+def test_counts_say_where_it_is_on_air() -> None:
+    """A cell that has not sent it yet does not have it; one whose count is not known has."""
+    entries = cbsp.EntryList.of(
+        cbsp.Completed(CELL_1, 3),
+        cbsp.Completed(CELL_2, 0),
+        cbsp.Completed(UNKNOWN, 0, cbsp.CountInfo.UNKNOWN),
+    )
+    answer = cbsp.MessageStatusQueryFailure(*REFERENCE, FAILED, completed=entries)
+
+    told = on_air_report(outcome_of(answer, CELLS))
+
+    assert OnAirReport(MessageState.ENROUTE, (AreaOnAir("", 50, 4, (3, 3)),)) == told
 
 
 def test_later_outcomes_count() -> None:
