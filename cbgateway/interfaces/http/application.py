@@ -16,6 +16,7 @@ from cbgateway.domain import failpoints
 from cbgateway.domain.errors import GatewayError, InputError
 from cbgateway.interfaces.http import (
     alerts,
+    briefings,
     events,
     metrics,
     openapi,
@@ -54,7 +55,16 @@ def make_app(backend: Backend | None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (writing, transitions, alerts, reading, events, metrics, pages):
+    for module in (
+        writing,
+        transitions,
+        alerts,
+        reading,
+        briefings,
+        events,
+        metrics,
+        pages,
+    ):
         app.include_router(module.router)
     app.state.backend = backend
     app.add_exception_handler(GatewayError, _refused)

@@ -5,7 +5,7 @@ that the leaves since the last look are about, and published where it has change
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -43,13 +43,18 @@ class Board:
 
     Attributes:
         source: URI of this gateway, in every event.
+        briefings: gives what staff say of each outage that goes on, in every language.
+        now: aware; what has passed by then is no more told as if it were to come.
         after: index of the last leaf that was told.
     """
 
     topics: Topics
     deployment: Deployment
     source: str
+    briefings: Callable[[Transaction], Iterable[Mapping[str, Any]]]
+    now: Callable[[], datetime]
     after: int = -1
+    _minute: datetime | None = None
     _told: dict[str, bytes] = field(default_factory=dict)
     _public: dict[str, dict[str, tuple[datetime, bytes]]] = field(default_factory=dict)
 
@@ -60,7 +65,7 @@ class Board:
             self.after = tx.audit_size() - 1
 
     def present(self, tx: Transaction, after: str) -> tuple[list[Told], str]:
-        """Tell the present, a part at a time: some outages, by name, and at the end all else.
+        """Tell the present, a part at a time: briefings, outages by name, at the end all else.
 
         Args:
             tx: reads it.
@@ -70,8 +75,11 @@ class Board:
             What to publish, and where to go on; empty at the end. Regions come last, so that
             nobody sees one change while it does not.
         """
+        told = [] if after else list(self._briefings(tx))
         incidents = tx.incidents_after(after, limit=BATCH_MAX)
-        told = [self._incident(tx, one, set()) for one in incidents]
+        told += [self._incident(tx, one, set()) for one in incidents]
+        for incident in incidents:
+            told += self._no_briefings(incident.incident_id)
         if len(incidents) == BATCH_MAX:
             return _some(told), incidents[-1].incident_id
         told += self._carriers(tx)
@@ -85,17 +93,41 @@ class Board:
             (index, json.loads(entry))
             for index, entry in enumerate(tx.audit_entries(start, start + BATCH_MAX), start)
         ]
-        if not leaves:
-            return []
-        self.after = leaves[-1][0]
-        told: list[Told | None] = [self._event(index, leaf) for index, leaf in leaves]
-        subjects = dict.fromkeys(leaf["subject"].partition("/")[0] for _, leaf in leaves)
+        told: list[Told | None] = []
         regions: set[str] = set()
-        incidents = filter(None, map(tx.incident, subjects))
-        told += [self._incident(tx, incident, regions) for incident in incidents]
-        told += map(self._region, sorted(regions))
-        told += self._carriers(tx)
+        if leaves:
+            self.after = leaves[-1][0]
+            told += [self._event(index, leaf) for index, leaf in leaves]
+            subjects = dict.fromkeys(leaf["subject"].partition("/")[0] for _, leaf in leaves)
+            incidents = filter(None, map(tx.incident, subjects))
+            told += [self._incident(tx, incident, regions) for incident in incidents]
+            told += map(self._region, sorted(regions))
+            told += self._carriers(tx)
+        if regions or self._minute != _minute_of(self.now()):
+            told += self._briefings(tx)
         return _some(told)
+
+    def _briefings(self, tx: Transaction) -> Iterator[Told | None]:
+        """Give what staff say now; nothing of what ended a day ago.
+
+        What they say changes with what is public, and because a time has passed: to the minute is
+        soon enough.
+        """
+        self._minute = _minute_of(self.now())
+        said = {}
+        for one in self.briefings(tx):
+            topic = self.topics.state("briefing", f"{one['incident']}/{one['language']}")
+            said[topic] = _octets({key: value for key, value in one.items() if key != "readers"})
+        begins = self.topics.state("briefing") + "/"
+        gone = [topic for topic in self._told if topic.startswith(begins) and topic not in said]
+        for topic, payload in (said | dict.fromkeys(gone, b"")).items():
+            yield self._state(topic, payload)
+
+    def _no_briefings(self, incident_id: str) -> Iterator[Told | None]:
+        """Take away what the broker may still have of an outage that is not spoken of now."""
+        for language in self.deployment.words:
+            topic = self.topics.state("briefing", f"{incident_id}/{language}")
+            yield None if topic in self._told else self._state(topic, b"")
 
     def _event(self, index: int, leaf: dict[str, Any]) -> Told:
         at = datetime.fromtimestamp(leaf["at_ms"] / 1000, UTC)
@@ -156,6 +188,10 @@ class Board:
             return None
         self._told[topic] = payload
         return Told(topic, payload, retain=True)
+
+
+def _minute_of(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
 
 
 def gateway_state(*, is_online: bool, mode: str, gateway: str) -> bytes:

@@ -351,7 +351,13 @@ def test_board_begins_with_all_that_is_there(
     other = office.document()["incident"] | {"id": "inc-0"}
     office.submit(office.document(incident=other, texts={"ko": "다른 장애"}))
     topics = Topics(office.gateway.settings.mode, "lab")
-    board = Board(topics, office.gateway.deployment, "urn:cbgateway:x")
+    board = Board(
+        topics,
+        office.gateway.deployment,
+        "urn:cbgateway:x",
+        office.gateway.telling.briefings_in,
+        office.clock.now,
+    )
 
     def told(look: Any) -> dict[str, Any]:
         with office.gateway.store.read() as tx:
@@ -367,7 +373,12 @@ def test_board_begins_with_all_that_is_there(
                 name = one.topic.removeprefix(f"{topics.prefix}/")
                 assert name not in begun
                 begun[name] = one.payload
-    assert list(begun)[:2] == ["state/incident/inc-0", "state/incident/inc-1"]
+    assert [name for name in begun if name.startswith("state/incident/")] == [
+        "state/incident/inc-0",
+        "state/incident/inc-1",
+    ]
+    assert begun["state/briefing/inc-0/ko"] == b""
+    assert json.loads(begun["state/briefing/inc-1/ko"])["bulletin"] == "inc-1/1"
     assert json.loads(begun["state/region/KR-26"])["bulletin"] == "inc-1/1"
     assert begun["state/region/KR-11"] == b""
     assert json.loads(begun["state/incident/inc-1"])["state"] == "investigating"
