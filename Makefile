@@ -8,9 +8,9 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
-	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
-	bench-cbsp bench-core bench-http bench-smpp bench-smsc lock peers clean
+.PHONY: acceptance help setup fmt lint test integration campaigns replays storm fault-matrix planted campaign-kill \
+	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz bad-inputs check demo \
+	states asyncapi openapi schemathesis bench bench-mqtt bench-cbsp bench-core bench-http bench-smpp bench-smsc bench-telling lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ campaign-uml: setup ## cut the power of a whole machine (User-mode Linux, root):
 fuzz: setup ## feed every decoder N bad inputs: N=1000000 FUZZ_OPTIONS="--engine atheris"
 	$(BIN)/python -m tests.fuzz.run --inputs $(N) $(FUZZ_OPTIONS)
 
+bad-inputs: setup ## try the catalogue of bad inputs, and count them
+	$(BIN)/pytest -q --numprocesses auto tests/conformance
+
 schemathesis: setup ## ask everything of the OpenAPI document for half a minute; no 5xx
 	$(BIN)/python -m tests.openapi.run
 
@@ -98,8 +101,14 @@ check: lint test integration campaigns schemathesis ## everything that a change 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
 	$(BIN)/cbgateway demo --keep build/demo
 
+replays: setup ## replay five real incidents, and write their scores into docs/replays.md
+	$(BIN)/python benchmarks/replays.py
+
 states: setup ## draw docs/states.md from the transition tables
 	$(BIN)/python tests/house/states.py
+
+acceptance: setup ## draw docs/acceptance.md from the tests
+	$(BIN)/python -m tests.house.acceptance
 
 asyncapi: setup ## write docs/asyncapi.json from the code that reads and writes the messages
 	$(BIN)/cbgateway mqtt asyncapi >docs/asyncapi.json
@@ -125,6 +134,9 @@ bench-http: setup ## measure intake over HTTP beside a bare server
 bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
 	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)
 
+bench-telling: setup ## measure from an approval to briefing, page, feed and retained state
+	$(BIN)/python benchmarks/bench_telling.py
+
 bench-cbsp: setup ## measure one bulletin to 1, 100, 500 and 1,000 controllers
 	$(BIN)/python benchmarks/bench_cbsp.py
 
@@ -143,6 +155,9 @@ $(PEERS): tests/integration/peers/package-lock.json Makefile
 	command -v osmo-bts-virtual >/dev/null || need="$$need osmo-bts"; \
 	command -v ip >/dev/null || need="$$need iproute2"; \
 	command -v mosquitto_sub >/dev/null || need="$$need mosquitto mosquitto-clients"; \
+	command -v curl >/dev/null || need="$$need curl"; \
+	command -v jq >/dev/null || need="$$need jq"; \
+	command -v openssl >/dev/null || need="$$need openssl"; \
 	command -v chromium >/dev/null || need="$$need chromium"; \
 	command -v bearerbox >/dev/null || need="$$need kannel"; \
 	[ -z "$$need" ] || { apt-get update -qq && \

@@ -68,6 +68,7 @@ from cbgateway.profiles.models import Pacing
 from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
 from cbgateway.service import approval, incidents, intake, promises
+from cbgateway.service.contacts import contact_problems
 from cbgateway.service.coverage import CellMap
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
@@ -165,7 +166,13 @@ class Gateway:
     def desk(self) -> Desk:
         """The one intake, which commands and servers share."""
         return Desk(
-            self.settings, self.deployment, self.store, self.marks, self.clock, self.keyring
+            self.settings,
+            self.deployment,
+            self.store,
+            self.marks,
+            self.clock,
+            self.keyring,
+            ballast_of(self.settings),
         )
 
     @property
@@ -425,7 +432,12 @@ class Gateway:
     def findings(self) -> list[Finding]:
         """Look at everything that `cbgateway doctor` tells."""
         with self.store.read() as tx:
-            found = findings(self.home, self.settings, self.deployment, tx, now=self.clock.now())
+            now = self.clock.now()
+            found = findings(self.home, self.settings, self.deployment, tx, now=now)
+            untried = contact_problems(tx, self.deployment.directory, now=now)
+        found += [Finding("contacts", Level.WARN, problem) for problem in untried] or [
+            Finding("contacts", Level.OK, "")
+        ]
         damage = self.store.find_damage()
         found.append(
             Finding("database", Level.FAIL if damage else Level.OK, "; ".join(damage[:10]))
@@ -471,6 +483,7 @@ class Gateway:
             missed = tx.count(promises.COUNTER)
             promised = self.telling.promises_in(tx)
             drills = self.telling.drill_reminder(tx)
+            briefings = self.telling.briefing_coverage(tx)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
@@ -487,6 +500,7 @@ class Gateway:
             },
             "promises": {"missed": missed, "open": promised},
             "drills": drills,
+            "briefings": briefings,
             "has_ballast": ballast_of(self.settings).is_there(),
             "peers": self._peer_ages(),
         }

@@ -11,17 +11,25 @@ from typing import TypeVar
 
 from cbgateway.domain.bulletin import BulletinKind, BulletinState
 from cbgateway.domain.delivery import BulletinRecord
-from cbgateway.domain.errors import DiskFullError, SignatureInvalidError, StaleError
+from cbgateway.domain.errors import (
+    DiskFullError,
+    PermissionDeniedError,
+    SignatureInvalidError,
+    StaleError,
+)
 from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Clock, Transaction
-from cbgateway.home import ballast_of
+from cbgateway.home import Ballast
 from cbgateway.interfaces.cap.exchange import CapExchange
 from cbgateway.interfaces.cap.incoming import open_cap
 from cbgateway.keyring import Keyring
 from cbgateway.service import approval, incidents, intake, proposals
+from cbgateway.service.authority import signer_of
+from cbgateway.service.briefing import note_reading, receipt_document
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.writes import Write
 from cbgateway.settings import Settings
+from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
 from cbgateway.storage.marks import Marks
@@ -43,6 +51,7 @@ class Desk:
     marks: Marks
     clock: Clock
     keyring: Keyring
+    ballast: Ballast
 
     def submission(
         self, request: intake.Request, signature: str, *, as_draft: bool = False
@@ -108,6 +117,21 @@ class Desk:
             ),
             is_urgent=True,
         )
+
+    def receipt(self, bulletin_id: str, reader: str, signature: str) -> Write[bool]:
+        """Note that somebody has read a bulletin's briefing, as a person or machine here tells."""
+        now = self.clock.now()
+
+        def note(tx: Transaction) -> bool:
+            document = canonical(receipt_document(bulletin_id, reader))
+            person = signer_of(tx, signature, document, content=approval.DECISION, at=now)
+            if person.is_revoked:
+                msg = f"the permissions of {person.name!r} were revoked"
+                raise PermissionDeniedError(msg)
+            told = {"told_by": person.name, "signature": signature}
+            return note_reading(tx, bulletin_id, reader=reader, now=now, told=told)
+
+        return Write(note, is_urgent=False)
 
     # CAP
 
@@ -251,7 +275,7 @@ class Desk:
             with self.store.transaction() as tx:
                 return write.work(tx)
         except DiskFullError:
-            if not write.is_urgent or not ballast_of(self.settings).release():
+            if not write.is_urgent or not self.ballast.release():
                 raise
         with self.store.transaction() as tx:
             return write.work(tx)
@@ -266,8 +290,7 @@ class Desk:
         return await self.store.run(write.work)
 
     def _check_room(self, write: Write[T]) -> None:
-        ballast = ballast_of(self.settings)
-        if not write.is_urgent and not ballast.is_there() and not ballast.hold():
+        if not write.is_urgent and not self.ballast.is_there() and not self.ballast.hold():
             raise DiskFullError(FULL)
 
     def _prepare_again(

@@ -31,6 +31,7 @@ from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.home import KIT_DAYS_MAX, make_home, replace_file, serving_lock
 from cbgateway.interfaces.schema import parse_bulletin, parse_json
 from cbgateway.service.approval import Prepared
+from cbgateway.service.contacts import SUBJECT as CONTACTS
 from cbgateway.service.evidence import GATEWAY
 from cbgateway.service.merging import Merged, merge
 from cbgateway.service.serials import SERIAL_MARGIN_S
@@ -170,7 +171,7 @@ def _fill(
 
 
 def _copy_people(gateway: Gateway, store: SqliteStore, now: datetime) -> None:
-    """Have the kit know everybody who may decide here; machines have no part in it."""
+    """Have the kit know who may decide, and which numbers were tried; machines have no part."""
     with gateway.store.read() as mine, store.transaction() as tx:
         for person in mine.people():
             if person.owner or person.is_revoked:
@@ -179,6 +180,8 @@ def _copy_people(gateway: Gateway, store: SqliteStore, now: datetime) -> None:
             for key in mine.person_keys(person.name):
                 if not key.is_revoked and (key.until is None or key.until > now):
                     tx.put_person_key(key)
+        for event in mine.events(CONTACTS):
+            tx.record(event)
 
 
 def _copy_recipients(gateway: Gateway, store: SqliteStore) -> None:

@@ -228,6 +228,9 @@ class MqttSettings(_Settings):
     """Speaks TLS, and trusts no other certificates than those that these authorities gave."""
 
 
+ReaderName = Annotated[str, Field(min_length=1, max_length=60)]
+
+
 class Settings(_Settings):
     """What cbgateway.toml holds; relative paths start at the home folder."""
 
@@ -257,6 +260,8 @@ class Settings(_Settings):
     uplinks: dict[str, str] | None = None
     """Whose line each network interface of this machine is: a carrier's code, or empty for
     nobody's. Then `cbgateway doctor` tells which way is gone with which carrier."""
+    briefing_readers: tuple[ReaderName, ...] = ()
+    """Who has to have read each briefing, such as desks; the share of them that has is told."""
     carriers: dict[str, CarrierSettings]
     controllers: dict[str, ControllerSettings] = {}
     """Base station controllers, by the name of each."""

@@ -417,6 +417,8 @@ def print_plan(prepared: Prepared) -> None:
     console.print(f"  recipients by SMS: {sum(o.recipients for o in prepared.plan.orders)}")
     for carrier, levels in _reach_lines(prepared).items():
         console.print(f"  reach, {carrier}: {levels}")
+    for warning in prepared.warnings:
+        console.print(f"  [yellow]warning: {printable(warning)}[/yellow]")
     if prepared.confirmation:
         console.print(f"  [bold]to be typed: {prepared.confirmation}[/bold]")
 
@@ -457,7 +459,7 @@ def _report(gateway: Gateway, bulletin_id: str) -> dict[str, Any]:
     with gateway.store.read() as tx:
         record = tx.bulletin(bulletin_id)
         if record is None:
-            known = tuple(one.bulletin.bulletin_id for one in tx.bulletins())[-10:]
+            known = tx.last_bulletin_ids(limit=10)
             raise UnknownNameError("bulletin", bulletin_id, known=known or ("none yet",))
         return bulletin_report(record, tx.deliveries(bulletin_id))
 

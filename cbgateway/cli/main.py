@@ -11,6 +11,7 @@ from cbgateway.cli import (
     cap,
     cells,
     codec,
+    contacts,
     demo,
     drill,
     evidence,
@@ -58,6 +59,7 @@ app.add_typer(telling.site_app, name="site")
 app.add_typer(telling.text_app, name="text")
 app.add_typer(drill.app, name="drill")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(contacts.app, name="contacts")
 app.add_typer(recipients.app, name="recipients")
 app.add_typer(cells.app, name="cells")
 app.command("peers", epilog=peers.PEERS_EXAMPLES)(peers.peers)

@@ -1,7 +1,7 @@
 """The words of one language: for pages, briefings and reports, and the lint of texts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -14,6 +14,9 @@ from cbgateway.profiles.models import Language, Model
 
 Text = Annotated[str, Field(min_length=1)]
 EXCLAMATIONS_MAX = 1
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+SCRIPT_NAMES = dict.fromkeys(("carrier", "what", "where", "since", "eta", "next"), "")
+"""What a script for staff can name."""
 
 
 def _compiles(pattern: str) -> str:
@@ -34,7 +37,6 @@ class Topic(StrEnum):
     JARGON = "jargon"
     BLAME = "blame"
     CAUSE = "cause"
-    EXERCISE = "exercise"
     SHOUTING = "shouting"
 
 
@@ -56,13 +58,13 @@ class LintWords(Model):
     """What a text should not say.
 
     Attributes:
-        exercise: what a text of an exercise may never say: that it is no drill.
+        claims_to_be_real: what no drill may ever say.
     """
 
     jargon: tuple[Instead, ...]
     blame: tuple[Pattern, ...]
+    claims_to_be_real: Annotated[tuple[Pattern, ...], Field(min_length=1)]
     claims: tuple[Claim, ...]
-    exercise: tuple[Pattern, ...] = ()
 
 
 class DrillWords(Model):
@@ -79,17 +81,48 @@ class DrillWords(Model):
     not_scored: Text
 
 
+class Script(Model):
+    """What staff say, in this order: sorry, what is known, what helps, when there is news.
+
+    Names in braces are filled in: carrier, what, where, since, eta, next.
+    """
+
+    apology: Text
+    fact: Text
+    over: Text
+    corrected: Text
+    withdrawn: Text
+    eta: Text
+    eta_unknown: Text
+    next: Text
+    next_late: Text
+    thanks: Text
+
+
+class NotWhile(Model):
+    """What staff do not say as long as something is not known."""
+
+    cause: Text
+    eta: Text
+    emergency_calls: Text
+
+
 class BriefingWords(Model):
     """What call-centre staff read beside the facts."""
 
     title: Text
     superseded: Text
+    script: Script
     first_words: Annotated[tuple[Text, ...], Field(min_length=1)]
     do_not_say: Annotated[tuple[Text, ...], Field(min_length=1)]
+    not_while: NotWhile
     compensation: Text
+    script_heading: Text
     kind_words: Text
     not_to_say: Text
     compensation_heading: Text
+    contacts_heading: Text
+    contact_unverified: Text
 
 
 class PageWords(Model):
@@ -163,12 +196,14 @@ class ReportWords(Model):
     value: Text
     source: Text
     not_known: Text
+    unverified: Text
     detected: Text
     ended: Text
     to_submission: Text
     to_approval: Text
     to_acceptance: Text
     to_broadcast: Text
+    broadcast_at: Text
     cells: Text
     to_display: Text
     deadlines: Text
@@ -189,6 +224,19 @@ class ReportWords(Model):
     bulletins: Text
     timeline: Text
     lessons: Text
+    clocks: Text
+    history: Text
+    result: Text
+    accepted_at: Text
+    displayed_at: Text
+    wrong: Text
+    corrected_by: Text
+    after_s: Text
+    at: Text
+    subject: Text
+    event: Text
+    actor: Text
+    detail: Text
     levels: dict[str, Text]
 
 
@@ -218,6 +266,11 @@ class LanguageWords(Model):
         return f"{self.causes.get(name, name)} ({self.confidences[confidence]})"
 
 
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Put values in the place of names in braces; a name without a value stays as it is."""
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Words that should be others.
@@ -234,6 +287,15 @@ class Finding:
     cause: str = ""
 
 
+def claim_to_be_real(words: LanguageWords, text: str) -> str:
+    """Give the first words of a drill's text that say it is none; empty for none."""
+    for pattern in words.lint.claims_to_be_real:
+        match = re.search(pattern, text, re.IGNORECASE)
+        if match is not None:
+            return match[0]
+    return ""
+
+
 def lint_words(words: LanguageWords, text: str) -> Iterator[Finding]:
     """Find jargon, blame, claimed causes and shouting in a text."""
     for jargon in words.lint.jargon:
@@ -246,8 +308,5 @@ def lint_words(words: LanguageWords, text: str) -> Iterator[Finding]:
         for match in re.finditer(claim.pattern, text, re.IGNORECASE):
             advice = f"needs the cause {claim.cause!r} confirmed"
             yield Finding(Topic.CAUSE, match[0], advice, claim.cause)
-    for pattern in words.lint.exercise:
-        for match in re.finditer(pattern, text, re.IGNORECASE):
-            yield Finding(Topic.EXERCISE, match[0], "nobody may take a drill for the real thing")
     if text.count("!") + text.count("！") > EXCLAMATIONS_MAX:  # noqa: RUF001 - full width
         yield Finding(Topic.SHOUTING, "!", "a calm sentence is believed sooner")

@@ -14,7 +14,6 @@ from typing import Any
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.delivery import Event
 from cbgateway.domain.errors import (
-    DrillWordsError,
     InputError,
     ModeMismatchError,
     PermissionDeniedError,
@@ -24,10 +23,10 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.domain.people import Person
 from cbgateway.domain.ports import Transaction
-from cbgateway.profiles.words import Topic, lint_words
 from cbgateway.service.approval import DECISION
 from cbgateway.service.authority import check_regions, signer_of
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.drill import check_texts
 from cbgateway.service.planning import encode_texts
 from cbgateway.signing.canonical import canonical
 
@@ -118,7 +117,7 @@ def plan(
 
     Raises:
         InputError: a name, time or text that cannot be.
-        DrillWordsError: a text says that it is no drill.
+        DrillSaysRealError: a text says that it is no drill.
         SignatureInvalidError: nobody who is known here signed it.
         PolicyError: another rule refuses it.
     """
@@ -282,7 +281,7 @@ def _texts(deployment: Deployment, given: Mapping[str, str]) -> dict[str, str]:
             raise InputError(msg)
         prefix = rules.exercise_prefix
         texts[language] = plain if plain.startswith(prefix) else prefix + plain
-        check_exercise_words(deployment, language, texts[language])
+        check_texts(deployment, {language: texts[language]})
         if len(texts[language]) > characters_max:
             raise TextTooLongError(
                 language=language,
@@ -292,18 +291,3 @@ def _texts(deployment: Deployment, given: Mapping[str, str]) -> dict[str, str]:
             )
     encode_texts(deployment, class_name, texts)
     return texts
-
-
-def check_exercise_words(deployment: Deployment, language: str, text: str) -> None:
-    """Refuse a text of an exercise that says that it is none.
-
-    Raises:
-        DrillWordsError: with the words.
-    """
-    words = deployment.words.get(language)
-    if words is None:
-        return
-    for one in lint_words(words, text):
-        if one.topic is Topic.EXERCISE:
-            msg = f"texts.{language}: {one.words!r} in an exercise; {one.advice}"
-            raise DrillWordsError(msg)

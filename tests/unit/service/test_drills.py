@@ -13,7 +13,7 @@ from cbgateway.cli.common import EXIT_POLICY, EXIT_USAGE
 from cbgateway.cli.main import app
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import (
-    DrillWordsError,
+    DrillSaysRealError,
     InputError,
     ModeMismatchError,
     NotBroadcastableError,
@@ -132,9 +132,9 @@ def test_nobody_may_take_a_drill_for_the_real_thing(
     """Refused in a plan and in every bulletin of mode exercise, whatever the marker says."""
     office = make_office(mode=Mode.EXERCISE)
     texts = {"ko": "통신 장애 훈련", language: text}
-    with pytest.raises(DrillWordsError, match="exercise"):
+    with pytest.raises(DrillSaysRealError, match="of an exercise says"):
         plan(office, texts=texts)
-    with pytest.raises(DrillWordsError, match="exercise"):
+    with pytest.raises(DrillSaysRealError, match="of an exercise says"):
         office.submit(office.document(texts=texts))
 
 
