@@ -117,8 +117,7 @@ async def serving_http(
     if http is None:
         yield Front(ready, None)
         return
-    # half a second that no command takes but one that serves HTTP
-    from cbgateway.interfaces.http.server import listen, serve  # noqa: PLC0415
+    from cbgateway.interfaces.http.server import listen, serve  # noqa: PLC0415 - takes a while
 
     listening = listen(
         http.host, http.port, certificate=http.certificate, private_key=http.private_key
