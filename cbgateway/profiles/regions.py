@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cbgateway.profiles.models import Code, Model, Names
+from cbgateway.profiles.models import Code, Language, Model, Names, Text
 
 Ring = tuple[tuple[float, float], ...]
 """A closed line of longitude and latitude in degrees, WGS 84."""
@@ -19,6 +19,7 @@ class RegionProfile(Model):
         national_code: what the country's administration calls it, where that differs.
         parent: the area around it; None for the whole country.
         population: who lives there; None where nobody has looked it up.
+        aliases: what people call it besides, by language; the usual short form first.
     """
 
     code: Code
@@ -26,6 +27,12 @@ class RegionProfile(Model):
     national_code: str | None = None
     parent: Code | None = None
     population: Annotated[int, Field(ge=0, le=10_000_000_000)] | None = None
+    aliases: dict[Language, tuple[Text, ...]] = Field(default_factory=dict)
+
+    def short_name(self, language: str) -> str:
+        """Give the shortest of its name and its usual short form."""
+        usual = self.aliases.get(language, ())[:1]
+        return min((self.name.get(language, self.code), *usual), key=len)
 
 
 class RegionsFile(Model):

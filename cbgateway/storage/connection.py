@@ -56,6 +56,7 @@ def connect(
         )
         raise StoreError(msg)
     connection.pragma("foreign_keys", True)
+    connection.pragma("secure_delete", True)  # what people wrote is overwritten when it goes
     return connection
 
 

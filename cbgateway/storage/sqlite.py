@@ -33,7 +33,7 @@ from cbgateway.storage.transaction import SqliteTransaction
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x63626777  # "cbgw": tells our files from other SQLite files
 GROUP_MAX = 256  # commits joined into one; bounds the wait of the first among them
 QUEUE_MAX = 4096  # work waiting for the writer; beyond it callers wait
