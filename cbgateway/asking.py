@@ -3,16 +3,14 @@
 import asyncio
 import base64
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
-from cbgateway.domain.delivery import Event
 from cbgateway.domain.enquiry import masked
 from cbgateway.domain.errors import (
     ConfigurationError,
@@ -26,38 +24,19 @@ from cbgateway.home import replace_file
 from cbgateway.keyring import Keyring
 from cbgateway.service import proposals
 from cbgateway.service.answering import Answering
+from cbgateway.service.crowds import CAUSE, Crowd, find_crowds, report_documents
 from cbgateway.service.deployment import Deployment
-from cbgateway.service.enquiries import (
-    IN_FLIGHT,
-    NOTE_SOURCE_CHARACTERS_MAX,
-    Enquiries,
-    bucket_names,
-)
-from cbgateway.service.evidence import GATEWAY
+from cbgateway.service.enquiries import Enquiries, summary
+from cbgateway.service.outlook import question_documents
 from cbgateway.settings import OTHERS, Settings
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.pseudonyms import KEY_OCTETS, Pseudonyms, new_key
 from cbgateway.storage.sqlite import SqliteStore
 
+NOTE_SOURCE_CHARACTERS_MAX = 60
 WATCH_S = 5.0
 """How often reports are counted; nobody waits for it."""
-CAUSE = "subscriber-reports"
-REPORTED = "reports-passed"
-
-
-@dataclass(frozen=True, slots=True)
-class Crowd:
-    """Enough people who report an outage.
-
-    Attributes:
-        name: of this crowd; the same within an hour.
-    """
-
-    name: str
-    peer_id: str
-    region: str
-    reports: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +82,16 @@ class Asking:
     # What operators see
 
     def summary(self, tx: Transaction) -> dict[str, Any]:
-        """Say how enquiries stand, ready for JSON."""
-        totals = tx.totals()
-        subscribers: dict[str, int] = {}
-        for (peer_id, _), count in tx.count_subscriptions().items():
-            subscribers[peer_id] = subscribers.get(peer_id, 0) + count
-        return {
-            peer_id: _carrier_summary(
-                number,
-                {what: count for (peer, what), count in totals.items() if peer == peer_id},
-                waiting=len(tx.enquiries(peer_id, number, limit=WAITING_SHOWN_MAX)),
-                subscribers=subscribers.get(peer_id, 0),
-            )
-            for peer_id, number in self.deployment.asked_at.items()
-        }
+        """Say how enquiries stand, by carrier, ready for JSON."""
+        return summary(tx, self.deployment)
 
     def reports(self, tx: Transaction) -> list[dict[str, Any]]:
         """List what people reported lately, by carrier, region and hour, ready for JSON."""
-        since = self.clock.now() - timedelta(hours=25)
-        return [
-            {"carrier": peer_id, "region": region, "hour": hour.isoformat(), "reports": count}
-            for (peer_id, region, hour), count in tx.outage_reports(since=since).items()
-        ]
+        return report_documents(tx, now=self.clock.now())
+
+    def questions(self, tx: Transaction, *, limit: int) -> list[dict[str, Any]]:
+        """List what was asked and not answered, the most frequent first, ready for JSON."""
+        return question_documents(tx, limit=limit)
 
     def note(self, text: str, *, source: str) -> str:
         """Note a question that somebody could not answer; gives what is kept of it.
@@ -164,24 +131,8 @@ class Asking:
                     logger.error("no outage is proposed: {}", error)
 
     def crowds(self, tx: Transaction) -> list[Crowd]:
-        """Find where enough people report an outage, and write it down once an hour."""
-        rules, now = self.deployment.country.enquiries, self.clock.now()
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        since = hour - timedelta(hours=rules.reports_window_h - 1)
-        counts: Counter[tuple[str, str]] = Counter()
-        for (peer_id, region, _), count in tx.outage_reports(since=since).items():
-            counts[peer_id, region] += count
-        found = []
-        for (peer_id, region), count in counts.items():
-            crowd = Crowd(f"{CAUSE}-{peer_id}-{region}-{hour:%Y%m%d%H}", peer_id, region, count)
-            if count < rules.reports_min or tx.count(crowd.name):
-                continue
-            tx.bump(crowd.name)
-            detail = {"carrier": peer_id, "region": region, "reports": count}
-            tx.record(Event(now, region, REPORTED, GATEWAY, detail))
-            logger.bind(**detail).warning("many people report an outage")
-            found.append(crowd)
-        return found
+        """Find where enough people report an outage; see `service.crowds.find_crowds`."""
+        return find_crowds(tx, self.deployment, now=self.clock.now())
 
     def proposing(self, crowd: Crowd) -> Callable[[Transaction], proposals.Proposal] | None:
         """Have a suspected outage proposed, by the machine that the settings name.
@@ -220,34 +171,6 @@ class Asking:
         return lambda tx: proposals.take_alarm(
             tx, self.deployment, alarm, signature=signature, now=now
         )
-
-
-WAITING_SHOWN_MAX = 1_000
-"""Questions that wait are counted so far."""
-
-
-def _carrier_summary(
-    number: str, totals: Mapping[str, int], *, waiting: int, subscribers: int
-) -> dict[str, Any]:
-    counted = ("asked", "answered", "limited", "blocked", "late", "refused", "in_doubt")
-    below, buckets = 0, []
-    for name, limit_s in bucket_names():
-        below += totals.get(name, 0)
-        buckets.append([None if limit_s == float("inf") else limit_s, below])
-    return {
-        "number": number,
-        "waiting": waiting,
-        "under_way": totals.get(IN_FLIGHT, 0),
-        **{what: totals.get(what, 0) for what in counted},
-        "commands": {
-            what.removeprefix("command_"): count
-            for what, count in sorted(totals.items())
-            if what.startswith("command_")
-        },
-        "subscribers": subscribers,
-        "latency_s_sum": totals.get("latency_ms", 0) / 1000,
-        "latency_s_buckets": buckets,
-    }
 
 
 class EnquiryKeys:

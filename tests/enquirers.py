@@ -30,6 +30,7 @@ class Enquirers:
     keys: EnquiryKeys = field(init=False)
 
     def __post_init__(self) -> None:
+        """Begin."""
         self.restart()
 
     def restart(self) -> None:

@@ -9,9 +9,11 @@ not left when it ends goes back to the inbox.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import inf
+from typing import Any
 
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.enquiry import (
@@ -25,6 +27,7 @@ from cbgateway.domain.enquiry import (
 from cbgateway.domain.incoming import StoredMessage
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import Transaction
+from cbgateway.service.crowds import SHOWN_H, hour_of
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.guard import Guard, Verdict
 from cbgateway.service.publication import (
@@ -50,7 +53,8 @@ LOOKED_BACK_DAYS = 7
 """Outages that are over are told of when they began so lately."""
 QUESTIONS_MAX = 10_000
 """Different questions that are kept."""
-NOTE_SOURCE_CHARACTERS_MAX = 60
+WAITING_SHOWN_MAX = 1_000
+"""Questions that wait are counted so far."""
 IN_FLIGHT = "in_flight"
 
 
@@ -189,8 +193,7 @@ class Enquiries:
     def sweep(self, tx: Transaction, *, now: datetime) -> None:
         """Forget what may not be kept any longer."""
         tx.end_subscriptions(at=now)
-        hours = max(2, self._rules.reports_window_h + 1)
-        tx.forget_outage_reports(before=now - timedelta(hours=hours))
+        tx.forget_outage_reports(before=now - timedelta(hours=SHOWN_H))
         before = now - timedelta(days=self._rules.questions_days)
         tx.forget_questions(before=before, most=QUESTIONS_MAX)
 
@@ -292,8 +295,7 @@ class _Step:
             return replies.short(language, "report_where" if is_report else "subscribe_where")
         if enquiry.command is Command.SUBSCRIBE:
             return self._subscribe(stored, language, region)
-        hour = self._now.replace(minute=0, second=0, microsecond=0)
-        self._tx.add_outage_report(stored.peer_id, region, name, hour=hour)
+        self._tx.add_outage_report(stored.peer_id, region, name, hour=hour_of(self._now))
         return replies.reported(language, region, carrier=stored.peer_id)
 
     def _subscribe(self, stored: StoredMessage, language: str, region: str) -> str:
@@ -377,7 +379,37 @@ def _count(tx: Transaction, peer_id: str, counts: "Counter[str]") -> None:
             tx.add_total(peer_id, what, count)
 
 
-def bucket_names() -> Iterable[tuple[str, float]]:
-    """Give the latency buckets as they are counted, and the longest time of each."""
-    yield from ((f"le_{limit:g}", limit) for limit in LATENCY_BUCKETS_S)
-    yield "le_inf", float("inf")
+def summary(tx: Transaction, deployment: Deployment) -> dict[str, Any]:
+    """Say how the enquiries of each carrier stand, ready for JSON."""
+    totals = tx.totals()
+    subscribers: Counter[str] = Counter()
+    for (peer_id, _), count in tx.count_subscriptions().items():
+        subscribers[peer_id] += count
+    return {
+        peer_id: {
+            "number": number,
+            "waiting": len(tx.enquiries(peer_id, number, limit=WAITING_SHOWN_MAX)),
+            "subscribers": subscribers[peer_id],
+            **_counted({what: n for (peer, what), n in totals.items() if peer == peer_id}),
+        }
+        for peer_id, number in deployment.asked_at.items()
+    }
+
+
+def _counted(totals: Mapping[str, int]) -> dict[str, Any]:
+    below, buckets = 0, []
+    for limit_s in (*LATENCY_BUCKETS_S, None):
+        below += totals.get(_bucket(limit_s or inf), 0)
+        buckets.append([limit_s, below])
+    counted = ("asked", "answered", "limited", "blocked", "late", "refused", "in_doubt")
+    return {
+        "under_way": totals.get(IN_FLIGHT, 0),
+        **{what: totals.get(what, 0) for what in counted},
+        "commands": {
+            what.removeprefix("command_"): count
+            for what, count in sorted(totals.items())
+            if what.startswith("command_")
+        },
+        "latency_s_sum": totals.get("latency_ms", 0) / 1000,
+        "latency_s_buckets": buckets,
+    }

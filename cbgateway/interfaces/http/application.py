@@ -12,7 +12,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cbgateway import __version__
 from cbgateway.domain.errors import GatewayError, InputError
-from cbgateway.interfaces.http import alerts, events, metrics, openapi, pages, reading, writing
+from cbgateway.interfaces.http import (
+    alerts,
+    enquiries,
+    events,
+    metrics,
+    openapi,
+    pages,
+    reading,
+    writing,
+)
 from cbgateway.interfaces.http.backend import Backend
 from cbgateway.interfaces.http.limits import HEAD_OCTETS_MAX, HEADERS_MAX
 from cbgateway.interfaces.http.problems import (
@@ -43,7 +52,7 @@ def make_app(backend: Backend | None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (writing, alerts, reading, events, metrics, pages):
+    for module in (writing, alerts, reading, enquiries, events, metrics, pages):
         app.include_router(module.router)
     app.state.backend = backend
     app.add_exception_handler(GatewayError, _refused)
