@@ -9,7 +9,7 @@ PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
-	campaign-kill-http campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
+	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
 	bench-cbsp bench-core bench-http bench-smpp bench-smsc lock peers clean
 
 help: ## print these targets
@@ -49,6 +49,7 @@ integration: setup peers ## tests against outside peers: tshark, npm smpp, Kanne
 SEEDS ?= 200
 KILLS ?= 30
 HTTP_KILLS ?= 15
+MQTT_KILLS ?= 15
 KILL_OPTIONS ?=
 IMAGES ?= 300
 CUTS ?= 20
@@ -56,7 +57,7 @@ N ?= 5000
 FUZZ_OPTIONS ?=
 PLANTS := acknowledge-before-commit forget-in-flight reuse-serial update-without-replacing cancel-waits
 
-campaigns: storm fault-matrix planted campaign-kill campaign-kill-http campaign-power fuzz ## all that run in minutes
+campaigns: storm fault-matrix planted campaign-kill campaign-kill-http campaign-kill-mqtt campaign-power fuzz ## all that run in minutes
 
 storm: setup ## simulate everything under faults: SEEDS=n, or SEED=n for one
 	$(BIN)/python -m tests.storm $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
@@ -73,6 +74,9 @@ campaign-kill: setup ## kill -9 the real processes: KILLS=10000 KILL_OPTIONS="--
 
 campaign-kill-http: setup ## kill -9 around HTTP intake: HTTP_KILLS=n
 	$(BIN)/python -m tests.campaigns.kill_http --kills $(HTTP_KILLS) $(KILL_OPTIONS)
+
+campaign-kill-mqtt: setup peers ## kill -9 gateway and mosquitto around MQTT intake: MQTT_KILLS=n
+	$(BIN)/python -m tests.campaigns.kill_mqtt --kills $(MQTT_KILLS) $(KILL_OPTIONS)
 
 campaign-power: setup ## cut the power under the store, in process: IMAGES=n
 	for how in full normal off; do \
@@ -92,7 +96,7 @@ schemathesis: setup ## ask everything of the OpenAPI document for half a minute;
 check: lint test integration campaigns schemathesis ## everything that a change must pass
 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
-	$(BIN)/cbgateway demo
+	$(BIN)/cbgateway demo --keep build/demo
 
 states: setup ## draw docs/states.md from the transition tables
 	$(BIN)/python tests/house/states.py

@@ -23,6 +23,7 @@ from typing import Any
 from loguru import logger
 
 from cbgateway.app import Gateway, SystemClock, init_home
+from cbgateway.carriers.backoff import STEADY_S
 from cbgateway.carriers.cbsp.link import CbspLink
 from cbgateway.codec import cbs, cbsp
 from cbgateway.codec.cells import Cgi, Plmn
@@ -351,7 +352,7 @@ async def _reload(
                 arrivals += process.take()["bsc-0"]
                 await asyncio.sleep(0.02)
             times.append(max(arrivals) - began)
-            await asyncio.sleep(1)
+            await asyncio.sleep(STEADY_S + 1)  # its next pause is a short one again
     return times
 
 

@@ -19,7 +19,8 @@ from contextlib import closing
 from typing import Any
 
 from cbgateway.codec import smpp, smpp_text
-from cbsim.esme import Bind, Load
+from cbsim.esme import Bind
+from cbsim.esme_load import Load
 from cbsim.esme_messages import Destinations, Messages
 from cbsim.esme_report import Report
 from cbsim.esme_run import LoadRun, Peer

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def requests(port: int, keys: list[SigningKey], kind: str, round_number: int) ->
             "id": f"i-{name}",
             "carrier": "kt",
             "services": ["voice"],
-            "started_at": "2021-10-25T11:16:00+09:00",
+            "started_at": datetime.now(UTC).isoformat(),
         }
         incident: Any = facts
         if kind == "progress":  # each of an incident that the first round has opened

@@ -54,6 +54,7 @@ PACED_RATE_PER_S = 1_000
 FAR = 100_000
 FAR_S = 0.05
 KILLED = 5_000
+INCOMING_PER_S = 2_000
 RESENT_CLASS = "emergency"
 """Its short messages in doubt go out again at once."""
 TABLE = (
@@ -67,6 +68,7 @@ TABLE = (
     ("smpplib", "smpplib 2.2.4, window 1,000, no store", ""),
     ("idle", "approved to first octet, link idle", "p99 20 ms"),
     ("busy", "approved to first octet, bulk on the same link", "p99 50 ms"),
+    ("flooded", "the same, link idle, 2,000 messages a second in", "twice idle's p99"),
     ("million", "a million recipients: memory of the process", "200 MiB"),
     ("paced_short", "centre takes 1,000/s, counts in 100 ms", "900/s, 1 % refused"),
     ("paced_long", "centre takes 1,000/s, counts in 1 s", "900/s, 1 % refused"),
@@ -350,6 +352,23 @@ def receipted(folder: Path, count: int) -> float:
     return count / float(found["answered_at"] - found["first_at"])
 
 
+def flooded(folder: Path) -> list[float]:
+    """Give how long broadcasts take while subscribers write, in milliseconds."""
+    home = Path(tempfile.mkdtemp(dir=folder)) / "home"
+    with sink("--incoming", INCOMING_PER_S) as centre:
+        subprocess.run(role("prepare", home, centre.port, 1), check=True)
+        with serving(home), Gateway.open(home) as gateway:
+            waits = [latency_ms(gateway, centre, 100 + n) for n in range(LATENCIES)]
+    shutil.rmtree(home.parent)
+    return waits
+
+
+def latency_ms(gateway: Gateway, centre: SinkProcess, number: int) -> float:
+    """Issue a broadcast, and give how long its first octet takes from the approval's commit."""
+    began = issue(gateway, document(number, **{"class": "critical"}))
+    return (centre.broadcast_at() - began) * 1e3
+
+
 def killed(folder: Path, delay_s: float) -> dict[str, Any]:
     """Kill the gateway with half of its messages accepted, and start it again."""
     home = Path(tempfile.mkdtemp(dir=folder)) / "home"
@@ -376,19 +395,16 @@ def send_to_all(
     """Approve the bulletin, and others while it is on its way."""
     found: dict[str, Any] = {"idle_ms": [], "busy_ms": []}
 
-    def latency_ms(gateway: Gateway, number: int) -> float:
-        began = issue(gateway, document(number, **{"class": "critical"}))
-        return (centre.broadcast_at() - began) * 1e3
-
     with Gateway.open(home) as gateway:
         if with_latency:
-            found["idle_ms"] = [latency_ms(gateway, 100 + n) for n in range(LATENCIES)]
+            found["idle_ms"] = [latency_ms(gateway, centre, 100 + n) for n in range(LATENCIES)]
         subprocess.run(role("issue", home, "safety"), check=True)
         if with_latency:
             centre.broadcast_at()  # the bulletin's own
         while is_open(gateway):
             if with_latency:
-                found["busy_ms"].append(latency_ms(gateway, 200 + len(found["busy_ms"])))
+                number = 200 + len(found["busy_ms"])
+                found["busy_ms"].append(latency_ms(gateway, centre, number))
             else:
                 time.sleep(0.05)
         with gateway.store.read() as tx:
@@ -435,6 +451,7 @@ def measure(folder: Path, count: int, rounds: int, *, memory: int) -> dict[str, 
             runs[name].append(killed(folder, delay_s))
     million = durable(folder, memory, with_latency=True)
     runs["idle"], runs["busy"] = million["idle_ms"], million["busy_ms"]
+    runs["flooded"] = flooded(folder)
     runs["million"] = [million["memory_mib"]]
     return runs
 
@@ -443,7 +460,7 @@ def figure(name: str, runs: list[Any]) -> str:
     """Write what came of the runs: medians, and of counts the worst."""
     if None in runs:
         return "not installed"
-    if name in {"idle", "busy"}:
+    if name in {"idle", "busy", "flooded"}:
         p99 = sorted(runs)[math.ceil(len(runs) * 0.99) - 1]
         return f"median {statistics.median(runs):.1f}, p99 {p99:.1f} ms of {len(runs)}"
     if name.startswith("paced"):

@@ -19,6 +19,7 @@ from typing import Any
 
 HEADER = Struct(">IIII")
 SUBMIT_SM = 4
+BINDS = {1, 2, 9}
 BARE = {6, 0x15}  # unbind and enquire_link have answers without a body
 DELIVER_SM = 5
 RESPONSE = 0x80000000
@@ -34,6 +35,9 @@ RECEIPT_BODY = b"\0\1\1%s\0\5\0CBGATEWAY\0\4\0\0\0\0\0\0\0\0%c%s"
 RECEIPT_TLVS = b"\x00\x1e\x00\x09%s\0\x04\x27\x00\x01\x02"
 RECEIPTS_WINDOW = 2_000
 """Receipts that wait for their answers, as centres bound them too."""
+INCOMING_BODY = b"\0\1\1%s\0\2\1" + b"1004\0" + b"\0\0\0\0\0\0\0\0\0%c%s"
+INCOMING_TEXT = "상태".encode("utf-16-be")
+FLOOD_INTERVAL_S = 0.01
 
 
 def say(**facts: object) -> None:
@@ -167,9 +171,17 @@ class Sink(asyncio.Protocol):
     """One connection."""
 
     def __init__(
-        self, books: Books, limiter: Limiter, delay_s: float, *, with_receipts: bool
+        self,
+        books: Books,
+        limiter: Limiter,
+        delay_s: float,
+        *,
+        with_receipts: bool,
+        incoming_per_s: float,
     ) -> None:
         """Wait for octets."""
+        self._incoming_per_s = incoming_per_s
+        self._flood: asyncio.Task[None] | None = None
         self._receipts = Receipts(books) if with_receipts else None
         self._rest = b""
         self._books = books
@@ -180,6 +192,23 @@ class Sink(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the way back."""
         self._transport = transport
+
+    async def _send_incoming(self) -> None:
+        """Send messages of subscribers, evenly, whatever is answered to them."""
+        loop = asyncio.get_running_loop()
+        began, sent = loop.time(), 0
+        while True:
+            await asyncio.sleep(FLOOD_INTERVAL_S)
+            due = int((loop.time() - began) * self._incoming_per_s) - sent
+            octets = []
+            for number in range(sent, sent + due):
+                body = INCOMING_BODY % (b"8210%08d" % number, len(INCOMING_TEXT), INCOMING_TEXT)
+                octets += (
+                    HEADER.pack(16 + len(body), DELIVER_SM, 0, number % 0x7FFFFFFF + 1),
+                    body,
+                )
+            sent += due
+            self._transport.write(b"".join(octets))
 
     def data_received(self, data: bytes) -> None:
         """Answer all that is whole."""
@@ -207,6 +236,8 @@ class Sink(asyncio.Protocol):
                 body = b"" if command in BARE else b"sink\0"
                 out.append(HEADER.pack(16 + len(body), command | RESPONSE, 0, number) + body)
                 say(command=command, at=time.monotonic())
+                if command in BINDS and self._incoming_per_s:
+                    self._flood = asyncio.create_task(self._send_incoming())
             at += length
         self._rest = data[at:]
         self._books.take(taken, refused)
@@ -220,6 +251,8 @@ class Sink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio gives it
         """Say what came."""
+        if self._flood is not None:
+            self._flood.cancel()
         say(**self._books.facts())
 
 
@@ -232,6 +265,9 @@ async def main() -> None:
     parser.add_argument(
         "--receipts", type=int, default=0, help="send one a message; tell when so many are answered"
     )
+    parser.add_argument(
+        "--incoming", type=float, default=0.0, help="messages of subscribers a second"
+    )
     parser.add_argument("--count-numbers", action="store_true")
     parser.add_argument("--tell-at", type=int, default=0)
     options = parser.parse_args()
@@ -239,7 +275,13 @@ async def main() -> None:
     books.receipts = options.receipts
     limiter = Limiter(options.rate, options.interval_s)
     server = await asyncio.get_running_loop().create_server(
-        lambda: Sink(books, limiter, options.delay_s, with_receipts=options.receipts > 0),
+        lambda: Sink(
+            books,
+            limiter,
+            options.delay_s,
+            with_receipts=options.receipts > 0,
+            incoming_per_s=options.incoming,
+        ),
         "127.0.0.1",
         0,
     )

@@ -32,11 +32,10 @@ from cbgateway.domain.errors import (
     EncodeError,
     GatewayError,
     InputError,
-    PermissionDeniedError,
     SignatureInvalidError,
     UnknownNameError,
 )
-from cbgateway.domain.incident import IncidentState
+from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.ports import (
     CarrierLink,
     Clock,
@@ -69,9 +68,8 @@ from cbgateway.profiles.loader import Profiles, load_profiles
 from cbgateway.profiles.models import CarrierProfile, Pacing
 from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
-from cbgateway.service import approval, intake, promises
+from cbgateway.service import approval, incidents, intake, promises
 from cbgateway.service.answering import Answering
-from cbgateway.service.authority import signer_of
 from cbgateway.service.coverage import CellMap
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
@@ -184,7 +182,7 @@ class Gateway:
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
         request = parse_bulletin(octets)
-        signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
+        signature = sign_detached(request.octets, key, content=intake.SUBMISSION)
         return self.desk.commit(self.desk.submission(request, signature, as_draft=as_draft))
 
     # Alerts in CAP 1.2
@@ -233,7 +231,7 @@ class Gateway:
     ) -> BulletinRecord:
         """Put another document in place of a draft's or returned bulletin's."""
         request = parse_bulletin(octets)
-        signature = sign_detached(canonical(request.document), key, content=intake.SUBMISSION)
+        signature = sign_detached(request.octets, key, content=intake.SUBMISSION)
         write = self.desk.revision(bulletin_id, request, signature, as_draft=as_draft)
         return self.desk.commit(write)
 
@@ -319,28 +317,22 @@ class Gateway:
             return Outbox(self.deployment).ask(tx, bulletin_id, now=self.clock.now())
 
     def set_incident_state(
-        self, incident_id: str, state: IncidentState, *, key: SigningKey
-    ) -> None:
+        self, incident_id: str, state: IncidentState, *, key: SigningKey, reason: str = ""
+    ) -> Incident:
         """Note how far an outage has got.
 
         Raises:
             UnknownNameError: no such incident.
             SignatureInvalidError: nobody who is known here has this key.
+            PermissionDeniedError: it is a machine's key, or was revoked.
             WorkflowError: that may not follow its state.
         """
-        now = self.clock.now()
-        document = {"decision": state.value, "incident": incident_id, "at": now.isoformat()}
-        signature = sign_detached(canonical(document), key, content=approval.DECISION)
-        with self.store.transaction() as tx:
-            if tx.incident(incident_id) is None:
-                known = tuple(one.incident_id for one in tx.incidents()) or ("none yet",)
-                raise UnknownNameError("incident", incident_id, known=known)
-            person = signer_of(tx, signature, document, content=approval.DECISION, at=now)
-            if person.is_revoked:
-                msg = f"the permissions of {person.name!r} were revoked"
-                raise PermissionDeniedError(msg)
-            tx.set_incident_state(incident_id, state)
-            tx.record(Event(now, incident_id, state.value, person.name, {"signature": signature}))
+        with self.store.read() as tx:
+            known = tx.incident(incident_id)
+        seen = IncidentState.SUSPECTED if known is None else known.state
+        step = incidents.Step(incident_id, seen, state, reason)
+        signature = sign_detached(canonical(step.document()), key, content=incidents.STEP)
+        return self.desk.commit(self.desk.step(step, signature))
 
     def verify(self, octets: bytes) -> list[Seal]:
         """Check every seal in a bulletin's report, as `bulletin show --json` prints it.

@@ -12,12 +12,13 @@ from typing import TypeVar
 from cbgateway.domain.bulletin import BulletinKind, BulletinState
 from cbgateway.domain.delivery import BulletinRecord
 from cbgateway.domain.errors import DiskFullError, SignatureInvalidError, StaleError
+from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Clock, Transaction
 from cbgateway.home import ballast_of
 from cbgateway.interfaces.cap.exchange import CapExchange
 from cbgateway.interfaces.cap.incoming import CapSender, open_cap
 from cbgateway.keyring import Keyring
-from cbgateway.service import approval, intake, proposals
+from cbgateway.service import approval, incidents, intake, proposals
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.writes import Write
 from cbgateway.settings import Settings
@@ -238,6 +239,14 @@ class Desk:
                 tx, self.deployment, alarm, signature=signature, now=now
             ),
             is_urgent=False,
+        )
+
+    def step(self, step: incidents.Step, signature: str) -> Write[Incident]:
+        """Note how far somebody says that an outage has got."""
+        now = self.clock.now()
+        return Write(
+            lambda tx: incidents.take_step(tx, self.deployment, step, signature=signature, now=now),
+            is_urgent=True,
         )
 
     def commit(self, write: Write[T]) -> T:

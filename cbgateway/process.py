@@ -57,8 +57,8 @@ def arm_failpoints(mode: Mode) -> None:
     if mode is Mode.LIVE:
         msg = f"{FAILPOINTS_VARIABLE} is set; it makes the gateway stop on purpose"
         raise ConfigurationError(msg)
-    if name not in failpoints.FAILPOINTS or not (count or "0").isdecimal():
-        msg = f"{FAILPOINTS_VARIABLE}={wanted}: known are {', '.join(failpoints.FAILPOINTS)}"
+    if name not in failpoints.KNOWN or not (count or "0").isdecimal():
+        msg = f"{FAILPOINTS_VARIABLE}={wanted}: known are {', '.join(failpoints.KNOWN)}"
         raise ConfigurationError(msg)
     left = int(count or "0")
 

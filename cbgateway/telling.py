@@ -231,13 +231,15 @@ class Telling:
         return json.dumps(document, ensure_ascii=False).encode()
 
     def sweep(self) -> tuple[kept.Promise, ...]:
-        """Note what was missed, if anything was; reads only while nothing is."""
+        """Note what was missed, if anything was; reads only while nothing is due."""
         now = self.clock.now()
-        with self.store.read() as tx:
-            if not kept.unnoted(tx, self.deployment, now=now):
-                return ()
-        with self.store.transaction() as tx:
-            return kept.sweep(tx, self.deployment, now=now)
+        missed: tuple[kept.Promise, ...] = ()
+        while True:
+            with self.store.read() as tx:
+                if not kept.due(tx, self.deployment, now=now):
+                    return missed
+            with self.store.transaction() as tx:
+                missed += kept.sweep(tx, self.deployment, now=now)
 
     async def run(self, done: asyncio.Event) -> None:
         """Look after promises and the public pages until `done`, or until the disk fails.

@@ -387,13 +387,19 @@ def print_bulletin(report: dict[str, Any]) -> None:
 
 def _on_air(told: dict[str, Any]) -> str:
     """Write what a carrier said of a broadcast."""
-    areas = ", ".join(
-        f"{printable(one['area'])} "
-        + ("unknown" if one["reached_percent"] is None else f"{one['reached_percent']} %")
-        for one in told["areas"]
-    )
+    areas = ", ".join(map(_reached, told["areas"]))
     said = told["problem"] or f"{told['state'] or 'no state told'}; reached: {areas or 'not told'}"
     return f"{printable(said)} (asked {told['asked_at']})"
+
+
+def _reached(area: dict[str, Any]) -> str:
+    percent = area["reached_percent"]
+    said = f"{printable(area['area'])} " + ("unknown" if percent is None else f"{percent} %")
+    if area["cells"] is not None:
+        said += f" of {area['cells']} cells"
+    if area["broadcasts"]:
+        said += " ({}-{} times)".format(*area["broadcasts"])
+    return said
 
 
 def _print_plan(prepared: Prepared) -> None:

@@ -6,10 +6,9 @@ import json
 import signal
 import socket
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,34 @@ from rich.live import Live
 
 from cbgateway.app import Gateway, init_home
 from cbgateway.cli.common import console
+from cbgateway.cli.demo_after import tell_afterwards
+from cbgateway.cli.demo_clock import ScaledClock
+from cbgateway.cli.demo_monitor import NAME, Monitor
 from cbgateway.cli.demo_proxy import Proxy
 from cbgateway.cli.demo_story import (
     Bulletin,
     Step,
     Story,
+    alarms,
     document,
     summarise,
 )
 from cbgateway.cli.demo_view import View
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError, ModeMismatchError, SamePersonError
+from cbgateway.domain.incident import IncidentState
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.people import Permission
+from cbgateway.interfaces.mqtt.topics import Topics
 from cbgateway.process import configure_logging
 from cbgateway.service.reports import delivery_report
+from cbgateway.settings import FILE_NAME
 from cbgateway.signing.keys import SigningKey
 
 CARRIERS = ("kt", "skt", "lguplus")
 PREFIXES = {"kt": "82101", "skt": "82102", "lguplus": "82103"}
+SITE = "demo"
+"""Stands in every topic of the demo."""
 OLD_EVERY = 10
 ENGLISH_EVERY = 8
 RECONNECT_DELAY_MAX_S = 0.3
@@ -47,46 +55,6 @@ SETTLE_TIMEOUT_S = 10
 FRAME_S = 0.1
 LINE_OCTETS_MAX = 1 << 28
 """A simulator's last line tells of every phone."""
-
-
-class ScaledClock:
-    """Shows the time of the story, which runs faster than the machine's, or stands still."""
-
-    def __init__(self, *, speed: float, start: datetime) -> None:
-        """Make a clock that stands at the story's beginning.
-
-        Args:
-            speed: seconds of the story in each second.
-            start: of the story.
-        """
-        self._speed = speed
-        self._start = start
-        self._shown = start
-        self._running_since_s: float | None = None
-
-    def run(self) -> None:
-        """Let the story's time run."""
-        self._running_since_s = time.monotonic()
-
-    def stand(self) -> None:
-        """Let the story's time stand still."""
-        self._shown = self.now()
-        self._running_since_s = None
-
-    def now(self) -> datetime:
-        """Give the time of the story."""
-        if self._running_since_s is None:
-            return self._shown
-        elapsed_s = (time.monotonic() - self._running_since_s) * self._speed
-        return self._shown + timedelta(seconds=elapsed_s)
-
-    def monotonic_s(self) -> float:
-        """Give the seconds of the story so far."""
-        return (self.now() - self._start).total_seconds()
-
-    def real_s_until(self, at: datetime) -> float:
-        """Give the seconds on the machine until a time of the story."""
-        return max(0.0, (at - self.now()).total_seconds() / self._speed)
 
 
 @dataclass(slots=True)
@@ -102,10 +70,18 @@ class Run:
     """One run of the demo."""
 
     def __init__(
-        self, folder: Path, story: Story, *, phones: int, seconds: float, first_port: int | None
+        self,
+        folder: Path,
+        story: Story,
+        *,
+        phones: int,
+        seconds: float,
+        first_port: int | None,
+        keep: Path | None = None,
     ) -> None:
-        """Prepare a run in a folder that is thrown away afterwards."""
+        """Prepare a run in a folder that is thrown away afterwards, save what `keep` gets."""
         self._folder = folder
+        self._keep = folder / "told" if keep is None else keep
         self._story = story
         self._phones = phones
         self._speed = (story.end - story.start).total_seconds() / seconds
@@ -115,13 +91,16 @@ class Run:
         self._first_shown: datetime | None = None
         self._displays: dict[tuple[int, str], datetime] = {}
         self._not_refused: list[str] = []
-        self._score: dict[str, Any] = {}
+        self._automation: dict[str, Any] | None = None
+        self._incident = ""
+        self._draft = ""
         self._keys: dict[str, SigningKey] = {}
         self._areas: dict[str, str] = {}
         self._news = asyncio.Event()
         self.clock = ScaledClock(speed=self._speed, start=story.start)
         self.view = View(names={}, story=story, now=story.start)
         self._proxy: Proxy | None = None
+        self._monitor: Monitor | None = None
 
     async def run(self, *, live: bool) -> dict[str, Any]:
         """Run the story and give its summary."""
@@ -134,6 +113,14 @@ class Run:
             clock=self.clock,
             reconnect_delay_max_s=RECONNECT_DELAY_MAX_S,
         )
+        try:
+            await self._start_monitor(home)
+            return await self._run(home, live=live)
+        finally:
+            if self._monitor is not None:
+                await self._monitor.stop()
+
+    async def _run(self, home: Path, *, live: bool) -> dict[str, Any]:
         with Gateway.open(home, clock=self.clock) as gateway, (home / "log.jsonl").open("w") as log:
             configure_logging(Mode.TEST, log)
             self._prepare(gateway)
@@ -146,7 +133,14 @@ class Run:
                 if self._proxy is not None:
                     await self._proxy.stop()
                 await asyncio.gather(*(_stop(one) for one in self._simulators.values()))
-            self._score = self._tell_afterwards(gateway)
+            after = tell_afterwards(
+                gateway.telling,
+                self._incident or self._story.incident,
+                region=self._story.regions[0],
+                displays=self._displays,
+                bulletins=self._bulletins,
+                folder=self._keep,
+            )
         summary = summarise(
             first_notice_s=None
             if self._first_shown is None
@@ -161,70 +155,36 @@ class Run:
         return {
             "story": self._story.name,
             **summary,
-            "score": {**self._score, "copies_most": most},
+            "automation": self._automation,
+            "score": {
+                **after.score,
+                "not_refused": self._not_refused,
+                "lost_octets": None if self._proxy is None else self._proxy.lost_octets,
+                "copies_most": most,
+            },
+            "files": after.files,
             "really": self._story.really,
         }
 
-    def _tell_afterwards(self, gateway: Gateway) -> dict[str, Any]:
-        """Give pages, briefing and report their turn, and score the story by the report."""
-        told, incident = gateway.telling, self._story.incident
-        for (number, carrier), at in sorted(self._displays.items()):
-            told.note_display(
-                f"{incident}/{number}",
-                carrier=carrier,
-                region=self._story.regions[0],
-                at=at,
-                source="cbsim handset",
-            )
-        begun_s = time.monotonic()
-        exported = told.export_site(self._folder / "site")
-        site_s = time.monotonic() - begun_s
-        begun_s = time.monotonic()
-        told.briefing_page(incident, language="ko")
-        briefing_s = time.monotonic() - begun_s
-        begun_s = time.monotonic()
-        report = told.report(incident)
-        report_s = time.monotonic() - begun_s
-        pages = [path.stat().st_size for path in (self._folder / "site").rglob("*.html")]
-        deadlines = report["deadlines"]
-        promised = [one for one in deadlines["updates"] if one["is_kept"] is not None]
-        return {
-            "first_notice_wanted_s": deadlines["first_notice"]["wanted_s"],
-            "promises": len(promised),
-            "promises_kept": sum(one["is_kept"] for one in promised),
-            "corrections_after_s": [one["after_s"] for one in report["corrections"]],
-            "correction_shown_after_s": self._corrected_s(),
-            "not_refused": self._not_refused,
-            "lost_octets": None if self._proxy is None else self._proxy.lost_octets,
-            "site_files": exported.files,
-            "page_octets_max": max(pages),
-            "site_s": round(site_s, 3),
-            "briefing_s": round(briefing_s, 3),
-            "report_s": round(report_s, 3),
-        }
-
-    def _corrected_s(self) -> float | None:
-        """Give the story's seconds from the first wrong screen to the first corrected one."""
-        wrong = [one.number for one in self._bulletins if one.kind == "correction"]
-        if not wrong:
-            return None
-        shown = {
-            number: min(at for (own, _), at in self._displays.items() if own == number)
-            for number in {own for own, _ in self._displays}
-        }
-        if wrong[0] not in shown or wrong[0] - 1 not in shown:
-            return None
-        return round((shown[wrong[0]] - shown[wrong[0] - 1]).total_seconds(), 1)
+    async def _start_monitor(self, home: Path) -> None:
+        """Start a broker, and name it in the settings, if network monitoring tells of anything."""
+        if not any(step.alarms for step in self._story.steps):
+            return
+        self._monitor = Monitor(Topics(Mode.TEST, SITE), self.view.hear)
+        port = await self._monitor.start()
+        with (home / FILE_NAME).open("a", encoding="utf-8") as settings:
+            settings.write(f'\n[mqtt]\nport = {port}\nsite = "{SITE}"\n')
 
     def _prepare(self, gateway: Gateway) -> None:
-        """Register two people, publish the keys, give out phones and the lists of old ones."""
+        """Register people and a machine, publish the keys, give out phones and recipient lists."""
         self.view.names = {code: gateway.deployment.carriers[code].name["en"] for code in CARRIERS}
-        for name, submits in (("noc", True), ("duty_officer", False)):
+        for name, owner in (("alice", ""), ("bob", ""), (NAME, "alice")):
             _, path = gateway.keyring.add_person(
                 name,
-                may_submit=submits,
-                may_approve=not submits,
+                may_submit=name != "bob",
+                may_approve=name == "bob",
                 permission=Permission(regions=("KR",), classes=("safety",)),
+                owner=owner,
             )
             self._keys[name] = SigningKey.load(path)
         published = self._folder / "published-keys.json"
@@ -313,16 +273,13 @@ class Run:
         serving = asyncio.create_task(gateway.serve(stop))
         drawing = asyncio.create_task(self._draw(gateway, draw))
         try:
+            if self._monitor is not None:
+                await self._monitor.connect()
             self.clock.run()
             for step in self._story.steps:
                 await asyncio.sleep(self.clock.real_s_until(step.at))
                 draw.line(step)
-                if step.refused is not None:
-                    self._try(gateway, step.refused)
-                if step.kind is not None:
-                    await self._issue_and_wait(gateway, step)
-                if step.returns is not None:
-                    await self._return(step.returns)
+                await self._happen(gateway, step)
             await self._all_show(self._bulletins[-1], CARRIERS)
             await self._settled(gateway)
         finally:
@@ -332,6 +289,46 @@ class Run:
             await serving
         self._update(gateway)
         draw.frame()
+
+    async def _happen(self, gateway: Gateway, step: Step) -> None:
+        """Have everything happen that a step says."""
+        if step.refused is not None:
+            self._try(gateway, step.refused)
+        if step.alarms is not None:
+            await self._alarm(gateway, cleared=step.alarms == "cleared")
+        if step.kind is not None:
+            await self._issue_and_wait(gateway, step)
+        if step.returns is not None:
+            await self._return(step.returns)
+
+    async def _alarm(self, gateway: Gateway, *, cleared: bool) -> None:
+        """Have network monitoring tell, and keep what came of it; time stands still meanwhile."""
+        assert self._monitor is not None, "a story with alarms has one"  # noqa: S101 - our own
+        self.clock.stand()
+        told = alarms(self._story, gateway.deployment.leaves(self._story.regions), cleared=cleared)
+        now = self.clock.now()
+        receipts = await self._monitor.publish(told, self._keys[NAME], now=now)
+        if not cleared:
+            self._incident, self._draft = receipts[0]["incident"], receipts[0]["draft"]
+            with gateway.store.read() as tx:
+                orders = len(tx.deliveries())
+            incidents = {receipt["incident"] for receipt in receipts}
+            self._automation = {
+                "alarms": len(told),
+                "incidents": len(incidents),
+                "orders": orders,
+                "proposed": None,
+            }
+        elif self._automation is not None:
+            proposed = receipts[-1]["proposed_state"]
+            self._automation["proposed"] = proposed
+            gateway.set_incident_state(
+                self._incident,
+                IncidentState(proposed),
+                key=self._keys["alice"],
+                reason="every alarm is cleared",
+            )
+        self.clock.run()
 
     async def _issue_and_wait(self, gateway: Gateway, step: Step) -> None:
         """Issue a bulletin; where answers get lost, wait until what was sent is in doubt.
@@ -353,35 +350,40 @@ class Run:
     def _try(self, gateway: Gateway, what: str) -> None:
         """Try what has to be refused; note it when it was not."""
         first = next(step for step in self._story.steps if step.kind is not None)
-        attempt = document(self._story, first, number=0, sender="noc")
+        attempt = document(self._story, first, number=0, sender="alice")
         attempt |= {"identifier": f"{self._story.incident}-{what}"}
         attempt["incident"] = attempt["incident"] | {"id": f"{self._story.incident}-{what}"}
         if what == "mode":
             attempt |= {"mode": "exercise"}
         octets = json.dumps(attempt).encode()
         try:
-            record = gateway.submit(octets, key=self._keys["noc"])
+            record = gateway.submit(octets, key=self._keys["alice"])
         except ModeMismatchError:
             return
         try:
             prepared = gateway.prepare(record.bulletin.bulletin_id)
-            gateway.approve(prepared, key=self._keys["noc"], confirmation=prepared.confirmation)
+            gateway.approve(prepared, key=self._keys["alice"], confirmation=prepared.confirmation)
         except SamePersonError:
             reason = "nobody has checked this"
-            key = self._keys["duty_officer"]
+            key = self._keys["bob"]
             gateway.reject(record.bulletin.bulletin_id, reason=reason, key=key)
             return
         self._not_refused.append(what)
 
     def _issue(self, gateway: Gateway, step: Step) -> None:
-        """Have one person submit a bulletin and the other approve it."""
+        """Have one person submit a bulletin, or complete its draft, and the other approve it."""
         number = len(self._bulletins) + 1
-        octets = json.dumps(document(self._story, step, number=number, sender="noc")).encode()
-        record = gateway.submit(octets, key=self._keys["noc"])
-        prepared = gateway.prepare(record.bulletin.bulletin_id)
-        gateway.approve(
-            prepared, key=self._keys["duty_officer"], confirmation=prepared.confirmation
+        written = document(
+            self._story, step, number=number, sender="alice", incident_id=self._incident
         )
+        octets, key = json.dumps(written).encode(), self._keys["alice"]
+        if self._draft:
+            record = gateway.revise(self._draft, octets, key=key)
+            self._draft = ""
+        else:
+            record = gateway.submit(octets, key=key)
+        prepared = gateway.prepare(record.bulletin.bulletin_id)
+        gateway.approve(prepared, key=self._keys["bob"], confirmation=prepared.confirmation)
         bulletin = record.bulletin
         self._bulletins.append(Bulletin(bulletin.number, bulletin.kind.value, bulletin.texts))
 

@@ -4,10 +4,10 @@ Times and facts are those of the ministry's cause report: KT's network was down 
 12:45, 89 minutes. Who would have told whom, and when, is the story of this demo.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from cbgateway.domain.bulletin import BulletinKind
 
@@ -26,6 +26,7 @@ class Step:
         what: for the time line.
         kind: of the bulletin that is issued, if one is.
         slots: for its template; ``next`` is when the next update is promised.
+        alarms: what network monitoring tells over MQTT, if it does: ``raised`` or ``cleared``.
         returns: carrier whose message centre comes back, if one does.
         refused: what is tried and has to be refused: ``alone``, one person wants to send, or
             ``mode``, an exercise comes to a gateway that has none.
@@ -35,6 +36,7 @@ class Step:
     what: str
     kind: BulletinKind | None = None
     slots: Slots | None = None
+    alarms: Literal["raised", "cleared"] | None = None
     returns: str | None = None
     refused: str | None = None
 
@@ -99,8 +101,13 @@ KT_2021 = Story(
     steps=(
         Step(_at("11:16:00"), "KT: a routing error takes the network down across Korea"),
         Step(
+            _at("11:16:40"),
+            "alarms over MQTT: one suspected incident with a draft, nothing sent",
+            alarms="raised",
+        ),
+        Step(
             _at("11:18:00"),
-            "bulletin 1: first notice",
+            "bulletin 1: first notice; alice completes the draft, bob approves",
             BulletinKind.FIRST,
             {
                 **_COMMON,
@@ -132,6 +139,11 @@ KT_2021 = Story(
         ),
         Step(_at("12:40:00"), "KT: the message centre can be reached again", returns="kt"),
         Step(
+            _at("12:42:00"),
+            "alarms cleared: monitoring is proposed, and alice says so",
+            alarms="cleared",
+        ),
+        Step(
             _at("12:45:00"),
             "bulletin 4: restored, after 89 minutes",
             BulletinKind.RESTORED,
@@ -145,12 +157,43 @@ KT_2021 = Story(
 )
 
 
-def document(story: Story, step: Step, *, number: int, sender: str) -> dict[str, Any]:
-    """Give the bulletin document that somebody submits at a step."""
+PROBES_A_REGION = 3
+
+
+def alarms(story: Story, regions: Sequence[str], *, cleared: bool) -> list[dict[str, Any]]:
+    """Give what network monitoring tells (TMF642): three probes a region, all with one cause."""
+    return [
+        {
+            "@type": "Alarm",
+            "id": f"{story.carrier}-{region}-{probe}",
+            "sourceSystemId": story.carrier,
+            "probableCause": "routingFailure",
+            "alarmRaisedTime": story.start.isoformat(),
+            "state": "cleared" if cleared else "raised",
+            "place": [{"id": region}],
+            "affectedService": [{"name": service} for service in story.services],
+        }
+        for region in regions
+        for probe in range(PROBES_A_REGION)
+    ]
+
+
+def document(
+    story: Story, step: Step, *, number: int, sender: str, incident_id: str = ""
+) -> dict[str, Any]:
+    """Give the bulletin document that somebody submits at a step.
+
+    Args:
+        story: of which it is a part.
+        step: what has happened.
+        number: of the bulletin.
+        sender: who submits it.
+        incident_id: of an incident that is there; empty for one that its first bulletin opens.
+    """
     assert step.kind is not None, "only steps with a kind issue a bulletin"  # noqa: S101 - our own data
     slots = step.slots or {}
-    incident: Any = story.incident
-    if step.kind is BulletinKind.FIRST:
+    incident: Any = incident_id or story.incident
+    if step.kind is BulletinKind.FIRST and not incident_id:
         incident = {
             "id": story.incident,
             "carrier": story.carrier,
@@ -268,7 +311,26 @@ def failures(summary: Mapping[str, Any], story: Story = KT_2021) -> list[str]:
         problems.append(
             f"{summary['seals_verified']} of {summary['screens']} seals could be verified"
         )
-    return problems + _score_failures(summary.get("score"))
+    return [
+        *problems,
+        *_score_failures(summary.get("score")),
+        *_automation_failures(summary.get("automation")),
+    ]
+
+
+def _automation_failures(automation: Mapping[str, Any] | None) -> list[str]:
+    """Say what alarms have done that they may not, or have not done; none were told is well."""
+    if automation is None:
+        return []
+    problems = []
+    if automation["incidents"] != 1 or automation["orders"]:
+        problems.append(
+            f"{automation['alarms']} alarms made {automation['incidents']} incidents and "
+            f"{automation['orders']} orders; expected one incident, and nothing that leaves"
+        )
+    if automation["proposed"] != "monitoring":
+        problems.append(f"cleared alarms proposed {automation['proposed']}, not monitoring")
+    return problems
 
 
 def _score_failures(score: Mapping[str, Any] | None) -> list[str]:

@@ -1,6 +1,7 @@
 """What the demo shows while it runs: time line, deliveries, and the phones' screens."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -38,6 +39,7 @@ class View:
         story: what is told.
         now: what the demo's clock shows.
         deliveries: report rows of all deliveries so far.
+        told: what is retained at the broker, by topic below the prefix.
         screens: by carrier and language, the last text shown.
         reached: by carrier and text, how many phones show it.
     """
@@ -46,6 +48,7 @@ class View:
     story: Story = KT_2021
     now: datetime = KT_2021.start
     deliveries: list[dict[str, Any]] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
     screens: dict[tuple[str, str], str] = field(default_factory=dict)
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -54,6 +57,10 @@ class View:
         carrier = event["carrier"]
         self.screens[carrier, event["language"]] = event["text"]
         self.reached[carrier, event["text"]] += 1
+
+    def hear(self, topic: str, state: Any) -> None:  # noqa: ANN401 - any JSON
+        """Note what is retained at the broker; None once nothing is."""
+        self.told[topic] = state
 
     def render(self, width: int) -> RenderableType:
         """Draw everything for a terminal of so many columns."""
@@ -74,8 +81,20 @@ class View:
             style = "bold" if happened else "dim"
             text.append(f"{step.at:%H:%M}  ", style="cyan" if happened else "dim")
             text.append(step.what + "\n", style=style)
+        for line in self._over_mqtt():
+            text.append("MQTT   ", style="magenta")
+            text.append(line + "\n")
         text.rstrip()
         return text
+
+    def _over_mqtt(self) -> Iterator[str]:
+        """Give what a display of the retained topics shows: the incident, and the public text."""
+        for topic, state in sorted(self.told.items()):
+            if topic.startswith("state/incident/"):
+                yield f"{topic}: {_incident_line(state)}"
+            elif topic in {f"state/region/{code}" for code in self.story.regions} and state:
+                number = state["bulletin"].rpartition("/")[2]
+                yield f"{topic}: bulletin {number}, {state['kind']}"
 
     def _deliveries(self) -> Table:
         """One row a carrier, one column a bulletin: how its orders stand."""
@@ -120,3 +139,13 @@ class View:
             border_style="green" if text else "dim",
             height=height,
         )
+
+
+def _incident_line(state: dict[str, Any] | None) -> str:
+    """Say how far an incident has got; what is over is retained no more."""
+    if state is None:
+        return "over, and so retained no more"
+    newest = list(state["bulletins"].items())[-1:]
+    bulletins = "".join(f", bulletin {name.rpartition('/')[2]} {what}" for name, what in newest)
+    proposed = state["proposed_state"]
+    return f"{state['state']}{bulletins}" + (f", proposed: {proposed}" if proposed else "")

@@ -88,20 +88,23 @@ def show(
 
 @app.command(
     "set",
-    epilog=examples("cbgateway incident set kt-20211025 monitoring --key lab/keys/people/bob.pem"),
+    epilog=examples(
+        "cbgateway incident set kt-20211025 monitoring --reason 'alarms cleared' --key bob.pem"
+    ),
 )
 @reports_errors
 def set_state(
     incident: Annotated[str, typer.Argument(help="Name of the incident.")],
     state: Annotated[IncidentState, typer.Argument(help="How far it has got.")],
     *,
+    reason: Annotated[str, typer.Option(help="Why; it stands in the history.")] = "",
     key: KeyFile,
     home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Note how far an outage has got; tells nobody outside."""
     with Gateway.open(home) as gateway:
-        gateway.set_incident_state(incident, state, key=SigningKey.load(key))
+        gateway.set_incident_state(incident, state, key=SigningKey.load(key), reason=reason)
     if as_json:
         print_json({"incident": incident, "state": state.value})
     else:

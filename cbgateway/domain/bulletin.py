@@ -161,8 +161,9 @@ class Bulletin:
     @property
     def words(self) -> dict[str, str]:
         """Give the texts without the code, which differs when nothing else does."""
-        stands_in = "|" * len(self.code)
-        return {
-            language: text.replace(self.code, stands_in) if self.code else text
-            for language, text in self.texts.items()
-        }
+        return {language: without_code(text, self.code) for language, text in self.texts.items()}
+
+
+def without_code(text: str, code: str) -> str:
+    """Give a text with something as long in its code's place; an empty code is in no text."""
+    return text.replace(code, "|" * len(code)) if code else text

@@ -8,7 +8,7 @@ from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
 from cbgateway.domain.bulletin import Bulletin, BulletinState, Reference
-from cbgateway.domain.incoming import MessageState, ReceiptStates
+from cbgateway.domain.incoming import AreaOnAir, MessageState, ReceiptStates
 from cbgateway.domain.lifecycle import DeliveryState
 
 
@@ -67,6 +67,15 @@ class BulletinRecord:
     state: BulletinState
     submission: Submission
     decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True)
+class TextRecord:
+    """What a bulletin says in one language, without its code; empty when it says nothing in it."""
+
+    bulletin_id: str
+    state: BulletinState
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +176,13 @@ class OnAirEvidence:
     Attributes:
         asked_at: when it was asked.
         state: what it says of the whole; ENROUTE while it is on air. None when it says nothing.
-        areas: what it says of each area: its name there, and how many percent of it were reached,
-            None when it does not know.
+        areas: what it says of each area.
         problem: why there is no answer; empty when there is one.
     """
 
     asked_at: datetime
     state: MessageState | None = None
-    areas: tuple[tuple[str, int | None], ...] = ()
+    areas: tuple[AreaOnAir, ...] = ()
     problem: str = ""
 
 

@@ -59,6 +59,22 @@ def message_states(states: bytes, parts: int) -> bytes:
     return bytes(joined)
 
 
+class AreaOnAir(NamedTuple):
+    """What a peer says of a broadcast in one area, when it is asked.
+
+    Attributes:
+        name: of the area as the peer knows it; empty for all that the order went to.
+        percent: of it that was reached; None when the peer does not know.
+        cells: how many it was asked about; None where it tells nothing of cells.
+        broadcasts: how often the cells that have it on air have sent it, the fewest and the most.
+    """
+
+    name: str
+    percent: int | None
+    cells: int | None = None
+    broadcasts: tuple[int, int] | None = None
+
+
 class Receipt(NamedTuple):
     """What a centre tells of a message that it took.
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from cbgateway.domain.broadcast import Broadcast, Page, SerialNumber
-from cbgateway.domain.incoming import MessageState
+from cbgateway.domain.incoming import AreaOnAir, MessageState
 
 FORMAT = 1
 
@@ -131,6 +131,7 @@ class Handle:
 
     Attributes:
         name: what the peer calls the newest version that it has answered for; else empty.
+        message_identifier: what phones know it by, with its serial number; 0 for short messages.
         alias: what we call it, 1 to 65535; 0 for short messages, which have none.
         may_be_on_air: True when some version may have left and was not stopped since.
         versions: serial numbers of those versions, the newest first.
@@ -141,6 +142,7 @@ class Handle:
     """
 
     name: str = ""
+    message_identifier: int = 0
     alias: int = 0
     may_be_on_air: bool = False
     versions: tuple[int, ...] = ()
@@ -156,11 +158,10 @@ class OnAirReport:
 
     Attributes:
         state: of the whole; None when it says nothing.
-        areas: name of each as the peer knows it, and percent of it that were reached, or None.
     """
 
     state: MessageState | None
-    areas: tuple[tuple[str, int | None], ...]
+    areas: tuple[AreaOnAir, ...]
 
 
 @dataclass(frozen=True, slots=True)

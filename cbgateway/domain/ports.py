@@ -1,6 +1,6 @@
 """What services ask of the outside: time, a store, links to carriers. `app` joins the two sides."""
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +21,7 @@ from cbgateway.domain.delivery import (
     Publication,
     Recipient,
     Submission,
+    TextRecord,
 )
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.incoming import (
@@ -85,6 +86,15 @@ class SerialMarks(Protocol):
 
 class Transaction(EnquiryLedger, Protocol):
     """Reads and writes that become durable together or not at all."""
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """Find something out once for all that is committed together, and give it again after that.
+
+        Args:
+            key: names it, with all of what it depends on that others could change meanwhile.
+            find: finds it out; what it raises is not kept.
+        """
+        ...
 
     # People and keys
     def put_person(self, person: Person) -> None:
@@ -180,10 +190,10 @@ class Transaction(EnquiryLedger, Protocol):
         """List bulletins, in order."""
         ...
 
-    def recent_bulletins(
-        self, sender: str, *, since: datetime, limit: int
-    ) -> tuple[BulletinRecord, ...]:
-        """List the newest that a sender has submitted lately."""
+    def recent_texts(
+        self, sender: str, language: str, *, since: datetime, limit: int
+    ) -> Iterator[TextRecord]:
+        """Go through what a sender has lately said in one language, the newest first."""
         ...
 
     def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
@@ -211,6 +221,31 @@ class Transaction(EnquiryLedger, Protocol):
 
         Raises:
             WorkflowError: the state it is in now does not allow that.
+        """
+        ...
+
+    def watch(self, incident_id: str, *, at: datetime) -> None:
+        """Have an incident looked at for a promise at a time, and not before."""
+        ...
+
+    def unwatch(self, incident_id: str) -> None:
+        """Have an incident looked at no more until something about it changes."""
+        ...
+
+    def watched(self) -> tuple[str, ...]:
+        """List the incidents that may have promised something.
+
+        The store adds whatever gets a bulletin, and has incidents looked at that change.
+        """
+        ...
+
+    def due_watches(self, *, at: datetime, began_by: datetime, limit: int) -> tuple[str, ...]:
+        """List incidents that have to be looked at now.
+
+        Args:
+            at: now.
+            began_by: of those of which nothing was said yet, when the outage began at the latest.
+            limit: so many at most.
         """
         ...
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import shapely
-
 from cbgateway.profiles.regions import Regions
 
 
@@ -12,6 +10,9 @@ class RegionFinder:
 
     def __init__(self, regions: Regions) -> None:
         """Index the outlines."""
+        import shapely  # noqa: PLC0415 - takes a while to load, and 25 MiB with numpy
+
+        self._points = shapely.points
         shapes = [
             (code, shapely.Polygon(ring))
             for code, rings in regions.polygons.items()
@@ -25,7 +26,7 @@ class RegionFinder:
         """Give the smallest region around each longitude and latitude; None for nowhere."""
         found: list[str | None] = [None] * len(points)
         best: dict[int, float] = {}
-        pairs = self._tree.query(shapely.points(points), predicate="intersects")
+        pairs = self._tree.query(self._points(points), predicate="intersects")
         for point, shape in zip(*pairs.tolist(), strict=True):
             area = self._areas[shape]
             if area < best.get(point, float("inf")):

@@ -224,6 +224,7 @@ def approve(
     _supersede(tx, bulletin, now)
     _commit_orders(tx, deployment, prepared.plan, seal_keys, now)
     _advance_incident(tx, bulletin)
+    tx.watch(bulletin.incident_id, at=bulletin.next_update_at or now)
     detail: dict[str, Any] = {
         "plan": plan_hash,
         "signature": signature,
@@ -289,7 +290,7 @@ def decider(
         SamePersonError: somebody who had a hand in the bulletin did.
         PermissionDeniedError: somebody who may not.
     """
-    person = signer_of(tx, signature, document, content=DECISION, at=at)
+    person = signer_of(tx, signature, canonical(document), content=DECISION, at=at)
     bulletin = record.bulletin
     use = use_of(deployment, bulletin.alert_class, bulletin.kind)
     check_may_approve(person, use, hands=hands_of(tx, record))

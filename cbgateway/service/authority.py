@@ -1,42 +1,43 @@
 """Who signed, and may they: the same question at intake, at approval and before every send."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 from cbgateway.domain.bulletin import BulletinKind
 from cbgateway.domain.delivery import BulletinRecord, Channel
 from cbgateway.domain.errors import PermissionDeniedError, SignatureInvalidError
-from cbgateway.domain.people import Person, Use
+from cbgateway.domain.people import Key, Person, Use
 from cbgateway.domain.ports import Transaction
 from cbgateway.service.deployment import Deployment
-from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import key_id_in, verify_detached
 
 
 def signer_of(
-    tx: Transaction, signature: str, document: Mapping[str, Any], *, content: str, at: datetime
+    tx: Transaction, signature: str, octets: bytes, *, content: str, at: datetime
 ) -> Person:
     """Give who signed a document.
 
     Args:
         tx: knows people and keys.
         signature: detached JWS.
-        document: what it is over.
+        octets: what it is over, a document in its canonical form.
         content: content name of the signature.
         at: when it was made; the key has to have been valid then, and never revoked since.
 
     Raises:
         SignatureInvalidError: nobody who is known here signed this.
     """
+    found: list[Key] = []
 
     def lookup(key_id: str) -> bytes | None:
         key = tx.person_key(key_id)
-        return key.public_key if key is not None and key.is_valid_at(at) else None
+        if key is None or not key.is_valid_at(at):
+            return None
+        found.append(key)
+        return key.public_key
 
-    key_id = verify_detached(signature, canonical(document), lookup, content=content)
-    key = tx.person_key(key_id)
-    person = None if key is None else tx.person(key.holder)
+    key_id = verify_detached(signature, octets, lookup, content=content)
+    person = tx.person(found[0].holder)
     if person is None:
         msg = f"nobody with key {key_id!r} is known here"
         raise SignatureInvalidError(msg)

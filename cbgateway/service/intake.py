@@ -1,5 +1,6 @@
 """Taking in a bulletin: who says so, may they, is it sound; then it waits for a second person."""
 
+import hashlib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -44,7 +45,7 @@ from cbgateway.service.wording import (
     facts_of,
     with_code,
 )
-from cbgateway.signing.canonical import digest
+from cbgateway.signing.canonical import canonical
 from cbgateway.signing.codes import new_code
 
 SUBMISSION = "cbgateway-submission-1"
@@ -65,7 +66,8 @@ class Request:
     """A bulletin as somebody asks for it.
 
     Attributes:
-        document: as it was sent; what the signature covers.
+        document: as it was sent.
+        octets: its canonical form, which the signature covers.
         incident: the outage as described by a first bulletin; None when only named.
         alert_class: None for the country's default.
         texts: by language; empty when a template gives them.
@@ -96,6 +98,20 @@ class Request:
     facts: StatedFacts = field(default_factory=StatedFacts)
     read_back: tuple[str, ...] = ()
     promises_by_profile: bool = False
+    octets: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Write the document in its canonical form, once.
+
+        Raises:
+            InputError: it has none.
+        """
+        object.__setattr__(self, "octets", canonical(self.document))
+
+    @property
+    def content_hash(self) -> str:
+        """Name the document's content."""
+        return hashlib.sha256(self.octets).hexdigest()
 
 
 def submit(
@@ -272,7 +288,7 @@ def take_back(
     """
     record = _find(tx, bulletin_id)
     document = take_back_document(bulletin_id, reason)
-    person = signer_of(tx, signature, document, content=WITHDRAWAL, at=now)
+    person = signer_of(tx, signature, canonical(document), content=WITHDRAWAL, at=now)
     if record.state in {BulletinState.APPROVED, BulletinState.LIVE}:
         msg = f"{bulletin_id} is {record.state}; submit a bulletin of kind withdrawal"
         raise WorkflowError(msg)
@@ -306,7 +322,7 @@ def _submission(
     return Submission(
         submitted_by=person.name,
         submitted_at=now,
-        content_hash=digest(request.document),
+        content_hash=request.content_hash,
         signature=signature,
         hands=hands,
         warnings=warnings,
@@ -325,7 +341,7 @@ def _record(
 
 
 def _signer(tx: Transaction, request: Request, signature: str, now: datetime) -> Person:
-    person = signer_of(tx, signature, request.document, content=SUBMISSION, at=now)
+    person = signer_of(tx, signature, request.octets, content=SUBMISSION, at=now)
     if person.name != request.sender:
         msg = f"the bulletin names sender {request.sender!r}, but somebody else signed it"
         raise SignatureInvalidError(msg)
@@ -342,7 +358,7 @@ def _known(tx: Transaction, request: Request) -> BulletinRecord | None:
     if known is None:
         return None
     record, content_hash = known
-    if content_hash != digest(request.document):
+    if content_hash != request.content_hash:
         msg = (
             f"{request.sender!r} has used identifier {request.identifier!r} for "
             f"{record.bulletin.bulletin_id} with other content; choose a new one"

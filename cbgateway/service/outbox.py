@@ -286,8 +286,11 @@ class Outbox:
     # What is asked about broadcasts
 
     def _may_ask(self, delivery: Delivery) -> bool:
-        carrier = self._deployment.carriers.get(delivery.lineage.peer_id)
-        return carrier is not None and carrier.smpp.broadcast.query  # controllers are not asked
+        peer_id = delivery.lineage.peer_id
+        carrier = self._deployment.carriers.get(peer_id)
+        if carrier is None:
+            return peer_id in self._deployment.controllers
+        return carrier.smpp.broadcast.query
 
     def ask(self, tx: Transaction, bulletin_id: str, *, now: datetime) -> int:
         """Have peers asked now about a bulletin's broadcasts; gives about how many."""
@@ -325,7 +328,9 @@ class Outbox:
     ) -> None:
         """Keep what a peer has said of a broadcast."""
         match report:
-            case OnAirReport(state=state, areas=areas):
+            case OnAirReport(state=state):
+                region = delivery.lineage.region
+                areas = tuple(one._replace(name=one.name or region) for one in report.areas)
                 tx.put_on_air(delivery.delivery_id, OnAirEvidence(now, state, areas))
                 _log(delivery).bind(areas=areas).info("on air")
             case NotSentError():
@@ -624,7 +629,7 @@ def _note_ids(tx: Transaction, inbox: Inbox, stream: Stream, answers: Answers) -
 
 
 def _mark_live(tx: Transaction, delivery: Delivery) -> None:
-    if _record(tx, delivery).state is BulletinState.APPROVED:
+    if tx.bulletin_state(delivery.bulletin_id) is BulletinState.APPROVED:
         tx.set_bulletin_state(delivery.bulletin_id, BulletinState.LIVE)
 
 

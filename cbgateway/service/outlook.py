@@ -14,7 +14,7 @@ from cbgateway.domain.ports import Transaction
 from cbgateway.service import budgets
 from cbgateway.service.approval import Prepared
 from cbgateway.service.deployment import Deployment
-from cbgateway.service.planning import PlannedOrder
+from cbgateway.service.planning import PlannedOrder, Reach
 from cbgateway.service.reach import reach_document
 from cbgateway.service.subscribers import concerned
 
@@ -39,6 +39,7 @@ def plan_report(
         "short_messages": _short_messages(bulletin, prepared.plan.orders),
         "carriers": {code: _reach(some) for code, some in orders.items()},
         "reach": reach_document(prepared.reach),
+        "cells": [_cells(network) for network in prepared.plan.coverage],
         "budgets": [
             {"region": region, "left": round(everybody, 3), "left_for_sender": round(sender, 3)}
             for region, (everybody, sender) in left.items()
@@ -98,6 +99,24 @@ def _parts(text: str) -> list[str]:
             _, octets = smpp_text.split_udh(octets)
         parts.append(smpp_text.decode_text(octets, segmented.data_coding))
     return parts
+
+
+def _cells(network: Reach) -> dict[str, Any]:
+    """Say which cells send, controller by controller, and where there is none."""
+    return {
+        "network": network.network,
+        "controllers": [
+            {
+                "controller": one.controller,
+                "region": region,
+                "cells": one.cells,
+                "places": list(one.places),
+            }
+            for region, covered in network.covered.items()
+            for one in covered
+        ],
+        "regions_bare": list(network.bare),
+    }
 
 
 def _reach(orders: list[PlannedOrder]) -> dict[str, Any]:

@@ -24,6 +24,10 @@ WAITING = frozenset({BulletinState.DRAFT, BulletinState.PENDING, BulletinState.R
 """Somebody is on it: no other draft is made."""
 INTERVAL_MIN_S = 600
 """A promise for sooner than that is seldom kept."""
+LOOKED_AT_ONCE = 64
+"""Incidents of one transaction: some 30 ms at most, in which nobody else writes."""
+LOOK_AGAIN_S = 3_600
+"""A missed promise that was written down is looked at again then, and forgotten once it is over."""
 BRACKETED = re.compile(r"\[([^\]]+)\]")
 FILLED = frozenset({"number", "now", "next", "authority", "carrier"})
 """Slots that a draft can fill by itself."""
@@ -51,15 +55,15 @@ class Promise:
 
 def promises(tx: Transaction, deployment: Deployment) -> tuple[Promise, ...]:
     """Give what is promised and not kept yet, the earliest first."""
-    found = []
-    for incident in tx.incidents():
-        if incident.state in ENDED:
-            continue
-        records = tx.bulletins(incident.incident_id)
-        promise = _promise(tx, deployment, incident, records)
-        if promise is not None:
-            found.append(promise)
-    return tuple(sorted(found, key=lambda one: one.due))
+    found = (_promise_of(tx, deployment, incident_id) for incident_id in tx.watched())
+    return tuple(sorted(filter(None, found), key=lambda one: one.due))
+
+
+def _promise_of(tx: Transaction, deployment: Deployment, incident_id: str) -> Promise | None:
+    incident = tx.incident(incident_id)
+    if incident is None or incident.state in ENDED:
+        return None
+    return _promise(tx, deployment, incident, tx.bulletins(incident_id))
 
 
 def _promise(
@@ -91,28 +95,44 @@ def _is_noted(tx: Transaction, subject: str, what: str) -> bool:
     return any(event.what == what for event in tx.events(subject))
 
 
-def unnoted(tx: Transaction, deployment: Deployment, *, now: datetime) -> tuple[Promise, ...]:
-    """Give the promises that were missed and of which the history says nothing yet."""
-    return tuple(one for one in promises(tx, deployment) if one.is_missed(now) and not one.is_noted)
+def due(tx: Transaction, deployment: Deployment, *, now: datetime) -> tuple[str, ...]:
+    """Give some incidents that have to be looked at; none while nobody waits in vain."""
+    first_notice = timedelta(seconds=deployment.deadlines.first_notice_s)
+    return tx.due_watches(at=now, began_by=now - first_notice, limit=LOOKED_AT_ONCE)
 
 
 def sweep(tx: Transaction, deployment: Deployment, *, now: datetime) -> tuple[Promise, ...]:
-    """Write every missed promise into the history, with a draft that people can submit.
+    """Write promises that were missed into the history, each with a draft that people can submit.
+
+    Looks at some incidents only, so that nobody waits long for the transaction: call it until
+    `due` gives none.
 
     Returns:
         What was missed and is written down now.
     """
-    missed = unnoted(tx, deployment, now=now)
-    for one in missed:
-        detail: dict[str, Any] = {"due": one.due.isoformat()}
-        if one.bulletin_id:
-            draft = _add_draft(tx, deployment, one, now=now)
-            detail["draft"] = draft
-            tx.record(Event(now, one.bulletin_id, MISSED, GATEWAY, detail))
+    missed = []
+    for incident_id in due(tx, deployment, now=now):
+        promise = _promise_of(tx, deployment, incident_id)
+        if promise is None:
+            tx.unwatch(incident_id)
+        elif not promise.is_missed(now):
+            tx.watch(incident_id, at=promise.due)
         else:
-            tx.record(Event(now, one.incident_id, FIRST_MISSED, GATEWAY, detail))
-        tx.bump(COUNTER)
-    return missed
+            if not promise.is_noted:
+                _note(tx, deployment, promise, now=now)
+                missed.append(promise)
+            tx.watch(incident_id, at=now + timedelta(seconds=LOOK_AGAIN_S))
+    return tuple(missed)
+
+
+def _note(tx: Transaction, deployment: Deployment, missed: Promise, *, now: datetime) -> None:
+    detail: dict[str, Any] = {"due": missed.due.isoformat()}
+    if missed.bulletin_id:
+        detail["draft"] = _add_draft(tx, deployment, missed, now=now)
+        tx.record(Event(now, missed.bulletin_id, MISSED, GATEWAY, detail))
+    else:
+        tx.record(Event(now, missed.incident_id, FIRST_MISSED, GATEWAY, detail))
+    tx.bump(COUNTER)
 
 
 def _add_draft(

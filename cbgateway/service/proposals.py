@@ -24,6 +24,7 @@ from cbgateway.profiles.templates import TemplateError, render
 from cbgateway.service import intake
 from cbgateway.service.authority import signer_of
 from cbgateway.service.deployment import Deployment
+from cbgateway.signing.canonical import canonical
 
 ALARM = "cbgateway-alarm-1"
 """Content name of a machine's signature over an alarm."""
@@ -106,7 +107,7 @@ def take_alarm(
         SignatureInvalidError: nobody who is known here signed it.
         PolicyError: a rule refuses it; the subclass says which.
     """
-    person = signer_of(tx, signature, alarm.document, content=ALARM, at=now)
+    person = signer_of(tx, signature, canonical(alarm.document), content=ALARM, at=now)
     _check_person(person)
     known = tx.alarm(person.name, alarm.alarm_id)
     if known is not None:

@@ -102,7 +102,15 @@ def on_air_report(evidence: OnAirEvidence | None) -> dict[str, Any] | None:
     return {
         "asked_at": evidence.asked_at.isoformat(),
         "state": None if evidence.state is None else evidence.state.name.lower(),
-        "areas": [{"area": name, "reached_percent": rate} for name, rate in evidence.areas],
+        "areas": [
+            {
+                "area": area.name,
+                "reached_percent": area.percent,
+                "cells": area.cells,
+                "broadcasts": area.broadcasts and list(area.broadcasts),
+            }
+            for area in evidence.areas
+        ],
         "problem": evidence.problem or None,
     }
 

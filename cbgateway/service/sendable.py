@@ -18,7 +18,7 @@ from cbgateway.service.approval import approval_document, decider
 from cbgateway.service.authority import check_submitter
 from cbgateway.service.deployment import Deployment
 from cbgateway.signing.canonical import digest
-from cbgateway.signing.seal import check_seal, open_seal
+from cbgateway.signing.seal import Seal, check_seal, open_seal
 
 PLANS_MAX = 16
 """Plans that are remembered; more bulletins are hardly ever on their way at once."""
@@ -67,7 +67,7 @@ def check_sendable(
     check_authority(tx, deployment, record, decision)
     _check_plan(tx, delivery, decision)
     order = decode_order(delivery.order)
-    check_seal(order, open_seal(delivery.seal, tx.region_keys()))
+    check_seal(order, _open_seal(tx, delivery.seal))
     return order
 
 
@@ -76,24 +76,37 @@ def check_authority(
 ) -> None:
     """Check again that those who submitted and approved may, and that their keys still count.
 
+    Orders of one bulletin that leave together are spared the same look.
+
     Raises:
         PolicyError: somebody may not, any more.
         SignatureInvalidError: a signature or its key does not count, any more.
     """
     bulletin_id = record.bulletin.bulletin_id
-    document = approval_document(
-        bulletin_id,
-        decision.plan_hash,
-        at=decision.decided_at,
-        confirmation=decision.confirmation,
-    )
-    decider(tx, deployment, record, document, decision.signature, at=decision.decided_at)
-    check_submitter(tx, record)
+
+    def check() -> None:
+        document = approval_document(
+            bulletin_id,
+            decision.plan_hash,
+            at=decision.decided_at,
+            confirmation=decision.confirmation,
+        )
+        decider(tx, deployment, record, document, decision.signature, at=decision.decided_at)
+        check_submitter(tx, record)
+
+    key = ("authority", bulletin_id, record.submission, decision, tx.count("authority"))
+    tx.once(key, check)
+
+
+def _open_seal(tx: Transaction, seal: str) -> Seal:
+    key = ("seal", seal, tx.count("authority"))
+    return tx.once(key, lambda: open_seal(seal, tx.region_keys()))
 
 
 def _check_plan(tx: Transaction, delivery: Delivery, decision: Decision) -> None:
     """Check that this very order is part of the plan that was signed."""
-    plan_hash, orders = _read_plan(tx.plan(delivery.bulletin_id) or "{}")
+    key = ("plan", delivery.bulletin_id, decision)
+    plan_hash, orders = tx.once(key, lambda: _read_plan(tx.plan(delivery.bulletin_id) or "{}"))
     if plan_hash != decision.plan_hash:
         msg = f"the plan of {delivery.bulletin_id} is not the one that was approved"
         raise SignatureInvalidError(msg)
@@ -106,7 +119,7 @@ def _check_plan(tx: Transaction, delivery: Delivery, decision: Decision) -> None
 def _read_plan(document: str) -> tuple[str, frozenset[str]]:
     """Give a plan's hash and the hashes of its orders.
 
-    The text is read from the store for every order, and looked into once: a plan for a thousand
+    The text is read from the store for every commit, and looked into once: a plan for a thousand
     controllers names two thousand orders, and hashing it for each of them would take seconds.
     """
     plan = json.loads(document)

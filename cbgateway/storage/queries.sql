@@ -105,8 +105,9 @@ FROM bulletin ORDER BY incident_id, number;
 SELECT document, state, submission, decision
 FROM bulletin WHERE incident_id = :incident_id ORDER BY number;
 
--- name: recent_bulletins
-SELECT document, state, submission, decision
+-- name: recent_texts
+SELECT bulletin_id, state, json_extract(document, '$.texts.' || :language) AS text,
+  json_extract(document, '$.code') AS code
 FROM bulletin WHERE submitted_by = :sender AND submitted_ms >= :since_ms
 ORDER BY submitted_ms DESC LIMIT :limit;
 
@@ -122,13 +123,9 @@ WHERE state IN ('pending', 'returned', 'approved', 'live') AND expires_ms <= :at
 -- name: undispatched_bulletins
 -- approved, and nothing of it has left or may have
 SELECT document, state, submission, decision FROM bulletin AS b
-WHERE state IN ('pending', 'returned', 'approved', 'live') AND state = 'approved'
-  AND decided_ms < :before_ms
+WHERE state = 'approved' AND decided_ms < :before_ms
   AND NOT EXISTS (
     SELECT 1 FROM delivery AS d WHERE d.bulletin_id = b.bulletin_id AND d.state = 'intent');
-
--- name: bulletin_state
-SELECT state FROM bulletin WHERE bulletin_id = :bulletin_id;
 
 -- name: set_bulletin_state
 UPDATE bulletin SET state = :state WHERE bulletin_id = :bulletin_id;
@@ -137,6 +134,33 @@ UPDATE bulletin SET state = :state WHERE bulletin_id = :bulletin_id;
 UPDATE bulletin SET
   state = :state, decision = :decision, decided_by = :decided_by, decided_ms = :decided_ms
 WHERE bulletin_id = :bulletin_id;
+
+-- name: watch_beginning
+-- whoever is watched already is looked at soon enough
+INSERT INTO watch (incident_id, is_first, look_ms)
+SELECT incident_id, 1, started_ms FROM incident WHERE incident_id = :incident_id
+ON CONFLICT DO NOTHING;
+
+-- name: watch
+INSERT INTO watch (incident_id, is_first, look_ms) VALUES (:incident_id, 0, :look_ms)
+ON CONFLICT (incident_id) DO UPDATE SET is_first = 0, look_ms = excluded.look_ms;
+
+-- name: watch_now
+INSERT INTO watch (incident_id, is_first, look_ms)
+SELECT incident_id, 0, 0 FROM bulletin WHERE bulletin_id = :bulletin_id
+ON CONFLICT (incident_id) DO UPDATE SET is_first = 0, look_ms = 0;
+
+-- name: unwatch
+DELETE FROM watch WHERE incident_id = :incident_id;
+
+-- name: watched
+SELECT incident_id FROM watch;
+
+-- name: due_watches
+SELECT incident_id FROM watch WHERE is_first = 0 AND look_ms <= :at_ms
+UNION ALL
+SELECT incident_id FROM watch WHERE is_first = 1 AND look_ms <= :began_ms
+LIMIT :limit;
 
 -- name: put_plan
 UPDATE bulletin SET plan = :plan WHERE bulletin_id = :bulletin_id;

@@ -29,6 +29,7 @@ from cbgateway.domain.delivery import (
 )
 from cbgateway.domain.incident import Incident, IncidentState, Service
 from cbgateway.domain.incoming import (
+    AreaOnAir,
     IncomingMessage,
     MessageState,
     ParkedReceipt,
@@ -264,9 +265,14 @@ def _on_air_of(row: dict[str, Any]) -> OnAirEvidence:
     return OnAirEvidence(
         moment(row["asked_ms"]),
         None if row["told"] is None else MessageState(row["told"]),
-        tuple((name, percent) for name, percent in json.loads(row["areas"])),
+        tuple(map(_area_of, json.loads(row["areas"]))),
         row["problem"],
     )
+
+
+def _area_of(fields: list[Any]) -> AreaOnAir:
+    name, percent, cells, broadcasts = fields
+    return AreaOnAir(name, percent, cells, None if broadcasts is None else tuple(broadcasts))
 
 
 def taken_ids_of(row: dict[str, Any]) -> TakenIds:

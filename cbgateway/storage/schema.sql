@@ -66,12 +66,22 @@ CREATE TABLE bulletin (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX bulletin_open ON bulletin (expires_ms)
   WHERE state IN ('pending', 'returned', 'approved', 'live');
+CREATE INDEX bulletin_undispatched ON bulletin (decided_ms) WHERE state = 'approved';
 CREATE INDEX bulletin_by_sender ON bulletin (submitted_by, submitted_ms);
 CREATE INDEX bulletin_by_said ON bulletin (submitted_by, said, submitted_ms);
 CREATE INDEX bulletin_by_code ON bulletin (json_extract(document, '$.code'));
 CREATE TRIGGER bulletin_is_immutable BEFORE UPDATE OF document ON bulletin
   WHEN old.state NOT IN ('draft', 'returned')
   BEGIN SELECT raise(ABORT, 'a bulletin that was submitted is never changed'); END;
+
+-- Which incidents have to be looked at for a promise, and when: never later than it is due.
+-- Whether there is one is read from the bulletins then.
+CREATE TABLE watch (
+  incident_id TEXT PRIMARY KEY REFERENCES incident,
+  is_first    INTEGER NOT NULL,  -- nothing was said: look_ms is the beginning, notice is due later
+  look_ms     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX watch_due ON watch (is_first, look_ms);
 
 -- Every signed document that ever came in; an identifier names one document for ever.
 CREATE TABLE revision (
@@ -223,7 +233,7 @@ CREATE TABLE on_air_question (
   due_ms      INTEGER,               -- NULL once it was asked
   asked_ms    INTEGER,
   state       INTEGER,               -- SMPP message_state; NULL when it told none
-  areas       TEXT NOT NULL DEFAULT '[]', -- JSON: name and success in percent of each
+  areas       TEXT NOT NULL DEFAULT '[]', -- JSON: each as `AreaOnAir` has it
   problem     TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX on_air_question_due ON on_air_question (peer_id, due_ms) WHERE due_ms IS NOT NULL;

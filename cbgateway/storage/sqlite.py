@@ -7,7 +7,7 @@ A connection whose durability settings do not read back as asked is refused.
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -312,9 +312,10 @@ class _Writer:
     def _attempt(self, connection: apsw.Connection, group: "list[_Work[Any]]") -> None:
         if self._failure is not None:
             raise self._failure
+        found: dict[Hashable, Any] = {}
         with transaction(connection, "IMMEDIATE"):
             for item in group:
-                item.run(connection)
+                item.run(connection, found)
 
 
 class _Work(Generic[T]):
@@ -331,15 +332,19 @@ class _Work(Generic[T]):
         """Take the work on: from now on its caller cannot cancel it in the middle of an answer."""
         self._is_awaited = self.future.set_running_or_notify_cancel()
 
-    def run(self, connection: apsw.Connection) -> None:
-        """Run inside a savepoint: an error undoes this work and leaves the others'."""
+    def run(self, connection: apsw.Connection, found: dict[Hashable, Any]) -> None:
+        """Run inside a savepoint: an error undoes this work, and leaves the others'.
+
+        What was found out before is found out anew: it may rest on what was undone.
+        """
         self._error = None
         try:
             with connection:
-                self._result = self._work(SqliteTransaction(connection))
+                self._result = self._work(SqliteTransaction(connection, found))
         except apsw.Error:
             raise
         except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+            found.clear()
             self._error = error
 
     def fail(self, error: Exception) -> None:

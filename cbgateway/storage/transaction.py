@@ -1,12 +1,14 @@
 """What the store can do inside a transaction, by the named statements of queries.sql."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+import apsw
+
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
-from cbgateway.domain.bulletin import Bulletin, BulletinState
+from cbgateway.domain.bulletin import Bulletin, BulletinState, without_code
 from cbgateway.domain.delivery import (
     AlarmRecord,
     Answer,
@@ -22,6 +24,7 @@ from cbgateway.domain.delivery import (
     Publication,
     Recipient,
     Submission,
+    TextRecord,
 )
 from cbgateway.domain.errors import AuditError
 from cbgateway.domain.incident import Incident, IncidentState
@@ -71,6 +74,24 @@ ALIAS_MAX = 65_535  # user_message_reference has sixteen bits (SMPP 5.0 4.8.4.62
 
 class SqliteTransaction(EnquiryRows):
     """Implements `domain.ports.Transaction` inside a transaction that the store has begun."""
+
+    def __init__(
+        self, connection: apsw.Connection, found: dict[Hashable, Any] | None = None
+    ) -> None:
+        """Work on a connection.
+
+        Args:
+            connection: has a transaction open.
+            found: what others have found out in it.
+        """
+        super().__init__(connection)
+        self._found = {} if found is None else found
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        if key not in self._found:
+            self._found[key] = find()
+        found: T = self._found[key]
+        return found
 
     # People and keys
 
@@ -152,6 +173,7 @@ class SqliteTransaction(EnquiryRows):
         assert incident is not None, incident_id  # noqa: S101 - bulletins refer to incidents
         advance_incident(incident.state, state)
         self._run("set_incident_state", incident_id=incident_id, state=state)
+        self._run("watch", incident_id=incident_id, look_ms=0)  # it may have been over before
 
     def add_bulletin(self, record: BulletinRecord) -> None:
         bulletin = record.bulletin
@@ -163,6 +185,7 @@ class SqliteTransaction(EnquiryRows):
             **self._content(bulletin, record.submission),
         )
         self._add_revision(bulletin, record.submission)
+        self._run("watch_beginning", incident_id=bulletin.incident_id)
 
     def revise_bulletin(self, bulletin: Bulletin, submission: Submission) -> None:
         self._run("revise_bulletin", **self._content(bulletin, submission))
@@ -208,12 +231,19 @@ class SqliteTransaction(EnquiryRows):
             return tuple(map(record_of, self._rows("bulletins")))
         return tuple(map(record_of, self._rows("bulletins_of", incident_id=incident_id)))
 
-    def recent_bulletins(
-        self, sender: str, *, since: datetime, limit: int
-    ) -> tuple[BulletinRecord, ...]:
-        since_ms = milliseconds(since)
-        rows = self._rows("recent_bulletins", sender=sender, since_ms=since_ms, limit=limit)
-        return tuple(map(record_of, rows))
+    def recent_texts(
+        self, sender: str, language: str, *, since: datetime, limit: int
+    ) -> Iterator[TextRecord]:
+        rows = self._run(
+            "recent_texts",
+            sender=sender,
+            language=language,
+            since_ms=milliseconds(since),
+            limit=limit,
+        )
+        for bulletin_id, state, text, code in rows:
+            words = without_code(text or "", code or "")
+            yield TextRecord(bulletin_id, BulletinState(state), words)
 
     def told_before(self, bulletin: Bulletin, *, since: datetime) -> tuple[BulletinRecord, ...]:
         rows = self._rows(
@@ -234,6 +264,8 @@ class SqliteTransaction(EnquiryRows):
     def set_bulletin_state(self, bulletin_id: str, state: BulletinState) -> None:
         self._advance_bulletin(bulletin_id, state)
         self._run("set_bulletin_state", bulletin_id=bulletin_id, state=state)
+        if state is BulletinState.RETURNED:
+            self._run("watch_now", bulletin_id=bulletin_id)  # what was said before counts again
 
     def decide(self, bulletin_id: str, state: BulletinState, decision: Decision) -> None:
         self._advance_bulletin(bulletin_id, state)
@@ -254,6 +286,24 @@ class SqliteTransaction(EnquiryRows):
                 }
             ),
         )
+
+        if decision.plan_hash:
+            self._run("watch_now", bulletin_id=bulletin_id)
+
+    def watch(self, incident_id: str, *, at: datetime) -> None:
+        self._run("watch", incident_id=incident_id, look_ms=milliseconds(at))
+
+    def unwatch(self, incident_id: str) -> None:
+        self._run("unwatch", incident_id=incident_id)
+
+    def watched(self) -> tuple[str, ...]:
+        return tuple(incident_id for (incident_id,) in self._run("watched"))
+
+    def due_watches(self, *, at: datetime, began_by: datetime, limit: int) -> tuple[str, ...]:
+        rows = self._run(
+            "due_watches", at_ms=milliseconds(at), began_ms=milliseconds(began_by), limit=limit
+        )
+        return tuple(incident_id for (incident_id,) in rows)
 
     def _advance_bulletin(self, bulletin_id: str, state: BulletinState) -> None:
         rows = self._rows("bulletin_state", bulletin_id=bulletin_id)
@@ -626,6 +676,7 @@ class SqliteTransaction(EnquiryRows):
         cells = dict.fromkeys(cell for order in orders for cell in order.area.cells)
         return Handle(
             name=name or "",
+            message_identifier=delivery.lineage.message_identifier or 0,
             alias=delivery.alias,
             may_be_on_air=bool(rows),
             versions=tuple(dict.fromkeys(row["serial_number"] for row in rows)),

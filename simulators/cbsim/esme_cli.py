@@ -11,8 +11,9 @@ import typer
 
 from cbgateway.codec import smpp, smpp_text
 from cbgateway.domain.errors import GatewayError
-from cbsim.esme import WINDOW_MAX, Bind, Load, Mode
+from cbsim.esme import WINDOW_MAX, Bind, Mode
 from cbsim.esme_dialogue import Dialogue, Entry
+from cbsim.esme_load import Load
 from cbsim.esme_messages import (
     Destinations,
     Messages,

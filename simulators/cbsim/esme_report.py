@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cbgateway.codec import smpp
-from cbsim.esme import Load, Tally
 from cbsim.esme_histogram import LogHistogram
+from cbsim.esme_load import Load, Tally
 
 EXIT_EXPECTATION = 1
 EXIT_NOT_ALL_ACCEPTED = 4

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, auto
 
-from cbsim.esme import Bind, EsmeSession, Load, State, Tally
+from cbsim.esme import Bind, EsmeSession, State
 from cbsim.esme_dialogue import Dialogue
+from cbsim.esme_load import Load, Tally
 from cbsim.esme_messages import Messages
 from cbsim.esme_report import Report, progress_line
 

@@ -48,6 +48,8 @@ def test_demo_holds(tmp_path: Path) -> None:
         "eta_change",
         "restored",
     ]
+    assert summary["automation"] == AUTOMATION
+    assert summary["files"] is None
     assert "KT 통신장애" in picture.read_text("utf-8").replace("&#160;", " ")
 
 
@@ -90,6 +92,26 @@ def test_demo_notices_what_does_not_hold(changes: dict[str, Any], words: str) ->
     facts: dict[str, Any] = {"kt": phone("3", "4"), "skt": phone("1", "2", "3", "4")}
 
     assert any(words in problem for problem in failures(story(**(facts | changes))))
+
+
+AUTOMATION = {"alarms": 51, "incidents": 1, "orders": 0, "proposed": "monitoring"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"incidents": 2}, "51 alarms made 2 incidents and 0 orders"),
+        ({"orders": 3}, "1 incidents and 3 orders"),
+        ({"proposed": None}, "proposed None, not monitoring"),
+    ],
+)
+def test_demo_notices_what_alarms_may_not_do(changes: dict[str, Any], words: str | None) -> None:
+    """More than one incident, anything that leaves, and no word once they are cleared."""
+    told = story(kt=phone("3", "4"), skt=phone("1", "2", "3", "4"))
+    problems = failures(told | {"automation": AUTOMATION | changes})
+
+    assert not problems if words is None else words in problems[0]
 
 
 def test_only_one_process_serves_a_gateway(tmp_path: Path) -> None:

@@ -60,7 +60,9 @@ OPERATOR_EVERY = 4  # kills of the gateway for one of the operator
 COPIES_MAX = 2
 OFFICE_FAILPOINTS = [name for name in FAILPOINTS if name.startswith(("serial", "approve"))]
 SERVING_FAILPOINTS = [
-    name for name in FAILPOINTS if name not in OFFICE_FAILPOINTS and not name.startswith("http")
+    name
+    for name in FAILPOINTS
+    if name not in OFFICE_FAILPOINTS and not name.startswith(("http", "mqtt"))
 ]
 
 

@@ -1,9 +1,10 @@
 """Kill the gateway with SIGKILL around HTTP intake; `make campaign-kill-http` runs it.
 
 Machines submit bulletins over HTTP without a pause, each repeating its request, octet for octet,
-until it is answered. The gateway is killed at random moments, or kills itself between the commit
-and the answer, and is started again on the same port. In the end every bulletin that was answered
-with 202 has to be there exactly once, with what was sent, and none of them twice.
+until it is answered. The gateway is killed at random moments, or kills itself between two steps
+from reading a request to having answered it, and is started again on the same port. In the end
+every bulletin that was answered with 202 has to be there exactly once, with what was sent, and
+none of them twice.
 """
 
 import argparse
@@ -17,11 +18,13 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from cbgateway.app import Gateway, SystemClock, init_home
 from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.failpoints import INTAKE_FAILPOINTS
 from cbgateway.domain.people import Permission
 from cbgateway.interfaces.http.client import signed_headers
 from cbgateway.signing.canonical import digest
@@ -36,6 +39,7 @@ FAILPOINT_TIMEOUT_S = 1.5
 FAILPOINT_SHARE = 0.5
 ANSWER_TIMEOUT_S = 5.0
 SEEN = ("message", "http listens")
+POINTS = [name for name in INTAKE_FAILPOINTS if name.startswith("http")]
 
 
 @dataclass
@@ -135,6 +139,7 @@ class Campaign:
         self.ready_s: list[float] = []
         self.home = folder / "home"
         self._rng = random.Random(seed)
+        self._points = cycle(POINTS)
         self._start = fork if forks else start
         init_home(self.home, mode=Mode.TEST, country="kr", ports={"kt": 1}, clock=SystemClock())
         port = self._rng.randrange(20_000, 32_000)  # below those that the system gives out
@@ -160,11 +165,11 @@ class Campaign:
         for count in range(kills):
             failpoint = ""
             if self._rng.random() < FAILPOINT_SHARE:
-                failpoint = f"http.committed:{self._rng.randrange(20)}"
+                failpoint = f"{next(self._points)}:{self._rng.randrange(20)}"
             gateway = self._serve(failpoint)
             life_s = FAILPOINT_TIMEOUT_S if failpoint else self._rng.uniform(0.0, LIFE_MAX_S)
             died = gateway.has_ended(within_s=life_s)
-            self.kills["http.committed" if died and failpoint else "SIGKILL"] += 1
+            self.kills[failpoint.partition(":")[0] if died and failpoint else "SIGKILL"] += 1
             gateway.end()
             sys.stderr.write(f"\r{count + 1} kills, {len(self.told.accepted)} accepted ")
         gateway = self._serve("")
@@ -186,11 +191,11 @@ class Campaign:
         return child
 
 
-def judge(campaign: Campaign) -> dict[str, Any]:
+def judge(home: Path, told: Told) -> dict[str, Any]:
     """Compare what was answered with what is there."""
-    told, problems = campaign.told, list(campaign.told.problems)
+    problems = list(told.problems)
     lost = 0
-    with Gateway.open(campaign.home) as office:
+    with Gateway.open(home) as office:
         with office.store.read() as tx:
             records = tx.bulletins()
         office.history.verify()
@@ -209,13 +214,10 @@ def judge(campaign: Campaign) -> dict[str, Any]:
     problems += [f"{name} is there {count} times" for name, count in there.items() if count > 1]
     problems += [f"{name} is there and nobody was told" for name in there.keys() - told.accepted]
     return {
-        "kills": sum(campaign.kills.values()),
-        "by": dict(sorted(campaign.kills.items())),
         "accepted": len(told.accepted),
         "lost": lost,
         "repeated": told.repeated,
         "replayed": told.replayed,
-        "ready_s": percentiles(campaign.ready_s),
         "problems": problems[:20],
     }
 
@@ -232,8 +234,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         campaign = Campaign(Path(folder), options.seed, forks=options.fork)
         campaign.run(options.kills)
-        result = judge(campaign)
-    say(**result, seconds=round(time.monotonic() - began, 1))
+        result = judge(campaign.home, campaign.told)
+    result |= {"kills": sum(campaign.kills.values()), "by": dict(sorted(campaign.kills.items()))}
+    say(**result, ready_s=percentiles(campaign.ready_s), seconds=round(time.monotonic() - began, 1))
     return 1 if result["lost"] or result["problems"] else 0
 
 

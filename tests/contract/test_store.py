@@ -1,6 +1,7 @@
 """What every store promises: durable, grouped, isolated, refusing what is not its own."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -102,6 +103,34 @@ def test_grouped_work_is_isolated(store: SqliteStore) -> None:
     assert [type(result) for result in results] == [type(None), WorkflowError, type(None)]
     with store.read() as tx:
         assert [one.name for one in tx.people()] == ["alice", "bob"]
+
+
+def test_what_is_found_once_is_kept_for_one_commit_and_no_failed_work(store: SqliteStore) -> None:
+    """Those committed together share it; what rests on work that was undone is found anew."""
+
+    def fails(tx: Any) -> None:
+        tx.put_person(person("mallory"))
+        tx.once("people", lambda: len(tx.people()))
+        raise WorkflowError("no")
+
+    async def run() -> list[Any]:
+        gate = threading.Event()
+        works = (
+            lambda _tx: gate.wait(),
+            fails,
+            lambda tx: tx.once("people", lambda: len(tx.people())),
+            lambda tx: tx.put_person(person("alice")),
+            lambda tx: tx.once("people", lambda: len(tx.people())),
+        )
+        tasks = [asyncio.create_task(store.run(work)) for work in works]
+        asyncio.get_running_loop().call_soon(gate.set)  # once all are in the queue
+        together = await asyncio.gather(*tasks, return_exceptions=True)
+        return [*together, await store.run(lambda tx: tx.once("people", lambda: -1))]
+
+    _, error, before, _, after, later = asyncio.run(run())
+
+    assert isinstance(error, WorkflowError)
+    assert (before, after, later) == (0, 0, -1)
 
 
 def test_work_beyond_the_queue_waits(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,13 +400,16 @@ def test_database_that_is_not_for_us_keeps_every_octet(
         ("bulletins_of", {"incident_id": "a"}),
         ("deliveries_of", {"bulletin_id": "a/1"}),
         ("audit_of_subject", {"subject": "a"}),
-        ("recent_bulletins", {"sender": "a", "since_ms": 0, "limit": 1}),
+        ("recent_texts", {"sender": "a", "language": "ko", "since_ms": 0, "limit": 1}),
         ("told_before", {"sender": "a", "said": "b", "since_ms": 0}),
         ("incidents_after", {"after": "a", "limit": 1}),
         ("answer", {"holder": "a", "name": "b"}),
         ("alarm", {"sender": "a", "alarm_id": "b"}),
         ("incident_of_cause", {"sender": "a", "cause": "b"}),
         ("count_alarms", {"incident_id": "a"}),
+        ("due_watches", {"at_ms": 0, "began_ms": 0, "limit": 1}),
+        ("undispatched_bulletins", {"before_ms": 0}),
+        ("ended_bulletins", {"at_ms": 0}),
     ],
 )
 def test_look_ups_do_not_read_everything(

@@ -15,9 +15,9 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 NAMED = re.compile(r"`((?:cbgateway|cbsim)(?:\.\w+)+)`")
-NAMES = sorted(
-    set(NAMED.findall(ARCHITECTURE + (ROOT / "docs" / "guarantees.md").read_text("utf-8")))
-)
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+THREATS = (ROOT / "docs" / "threats.md").read_text("utf-8")
+NAMES = sorted(set(NAMED.findall(ARCHITECTURE + GUARANTEES + THREATS)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,26 +36,28 @@ def test_named_function_exists(name: str) -> None:
     pytest.fail(f"{name} does not exist")
 
 
-GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
-PROOFS = sorted(set(re.findall(r"`(test_\w+)`", GUARANTEES)))
+PROOFS = sorted(set(re.findall(r"`(test_\w+)`", GUARANTEES + THREATS)))
 
 
 @pytest.mark.parametrize("proof", PROOFS)
 def test_proof_exists(proof: str) -> None:
-    """Each test that the page of guarantees names is there."""
+    """Each test that the pages of guarantees and threats name is there."""
     tests = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
 
     assert any(f"def {proof}(" in text for text in tests)
 
 
 def test_every_guarantee_has_a_proof() -> None:
-    """All sixteen, each with a test or a campaign; and every target is one of the Makefile."""
+    """All sixteen, and every threat; and every target is one of the Makefile."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
+    threats = re.findall(r"^\| (?!threat |---).*\|(.*)\|$", THREATS, re.MULTILINE)
 
     assert len(PROOFS) >= 40
+    assert len(threats) == 25
+    assert all("`test_" in proof for proof in threats)
     for number in range(1, 17):
         assert re.search(rf"^\| G{number} \|.*(`test_|`make |tests/)", GUARANTEES, re.MULTILINE)
-    for target in set(re.findall(r"`make ([a-z-]+)", GUARANTEES)):
+    for target in set(re.findall(r"`make ([a-z-]+)", GUARANTEES + THREATS)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 

@@ -24,7 +24,7 @@ FUNCTION_LINES_MAX = 70
 READS_CLOCK = {
     ROOT / "cbgateway" / "app.py",
     ROOT / "cbgateway" / "cli" / "bulletin.py",  # waits for answers
-    ROOT / "cbgateway" / "cli" / "demo_run.py",  # has a clock of its own
+    ROOT / "cbgateway" / "cli" / "demo_clock.py",  # is a clock of its own
     ROOT / "cbgateway" / "cli" / "peers.py",  # waits for answers
     ROOT / "simulators" / "cbsim" / "clock.py",
 }

@@ -47,13 +47,14 @@ class Mosquitto:
     folder: Path
     port: int = field(default_factory=free_port)
     process: Any = None
+    users: tuple[str, ...] = USERS
 
     def prepare(self) -> None:
         """Write its files."""
         self.folder.mkdir(parents=True, exist_ok=True)
         passwords, store = self.folder / "passwd", self.folder / "store"
         store.mkdir(exist_ok=True)
-        for number, user in enumerate(USERS):
+        for number, user in enumerate(self.users):
             create = ("-c",) if number == 0 else ()
             subprocess.run(
                 ["mosquitto_passwd", *create, "-b", passwords, user, f"{user}-secret"],

@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import aiomqtt
 import pytest
 
 from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.failpoints import INTAKE_FAILPOINTS
 from cbgateway.interfaces.mqtt.commands import write_command
 from cbgateway.interfaces.mqtt.topics import SUBMIT, Topics
 from cbgateway.service.intake import SUBMISSION
@@ -221,7 +223,8 @@ def test_nobody_asks_in_another_name(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failpoint", "number"), [("mqtt.committed", 0), ("mqtt.committed", 3), ("mqtt.answered", 0)]
+    ("failpoint", "number"),
+    [(name, 0) for name in INTAKE_FAILPOINTS if name.startswith("mqtt")] + [("mqtt.committed", 3)],
 )
 def test_killed_gateway_takes_each_command_once(place: Place, failpoint: str, number: int) -> None:
     """Whatever step it stops after, each command has one bulletin and one receipt."""
@@ -302,3 +305,19 @@ def test_command_waits_at_the_broker_for_the_gateway(place: Place) -> None:
 
     assert asyncio.run(work())["status"] == "accepted"
     assert place.bulletins() == ["w-1"]
+
+
+def test_kills_around_mqtt() -> None:
+    """The campaign itself, cut short: gateway and broker die, whoever has a receipt is there."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.campaigns.kill_mqtt", "--kills", "3", "--fork"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(done.stdout)
+
+    assert done.returncode == 0, report["problems"]
+    assert (report["kills"] >= 3, report["lost"]) == (True, 0)
+    assert report["accepted"] > 0

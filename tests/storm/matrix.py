@@ -2,19 +2,24 @@
 
 Run it with `python -m tests.storm.matrix`, or `--fault NAME` for one. One carrier's message centre
 misbehaves in one way for four minutes, is well again for five, and everything that holds after a
-storm has to hold. The other carriers' bulletins have to leave as if nothing were wrong, connects
-and log lines stay few. Each fault is run twice, the second time with the gateway killed in between.
+storm has to hold. The other carriers' bulletins have to leave as they do without any fault,
+connects and log lines stay few, and the process does not grow. Each fault is run twice, the second
+time with the gateway killed in between.
 """
 
 import argparse
 import asyncio
+import gc
 import json
+import math
 import multiprocessing
+import os
 import shutil
 import sys
 import tempfile
 import traceback
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +39,10 @@ CONNECTS_APART_S = 0.99
 """A second between connects, and what clocks and floats may take of it."""
 LOG_OCTETS_MAX = 65_536
 """A minute."""
+NONE = "none"
+"""A run in which nothing is wrong, for comparison."""
+GROWTH_MIB_MAX = 16.0
+"""Of gateway and simulators together, from the fault's second minute to its end."""
 LEFT_WITHIN_S = 5.0
 """Bulletins leave for the other carriers so soon after approval; polls are a second apart."""
 LIES = frozenset({"repeat-sequence", "same-message-id"})
@@ -72,12 +81,13 @@ class FaultWorld(World):
         self, template: Template, folder: Path, fault: str, *, seed: int, is_killed: bool
     ) -> None:
         super().__init__(template, folder, seed)
-        self.fault = FAULTS[fault]
+        self.fault = FAULTS.get(fault)
         self.is_killed = is_killed
         self.connects: list[float] = []
         self.killed_s: list[float] = []
         self.log_octets: Counter[int] = Counter()
         self.happened = 0
+        self.memory_mib: list[float] = []
 
     def roughness(self) -> float:
         """Nothing but the fault is wrong."""
@@ -86,7 +96,7 @@ class FaultWorld(World):
     def carrier(self, gateway: Any, code: str) -> Any:
         """Ask often whether the bad centre is there, where that is what goes wrong."""
         carrier = super().carrier(gateway, code)
-        if code != BAD or self.fault.stage is not Stage.ENQUIRE:
+        if code != BAD or self.fault is None or self.fault.stage is not Stage.ENQUIRE:
             return carrier
         changes = {"enquire_link_interval_s": ENQUIRE_INTERVAL_S}
         return carrier.model_copy(update={"smpp": carrier.smpp.model_copy(update=changes)})
@@ -99,16 +109,16 @@ class FaultWorld(World):
         network.next_tick = lambda: None
         engine = centre.centre
         shell = Shell(engine, _Clock(self), self._on_event)  # type: ignore[arg-type]
-        changes: dict[str, Any] = {"faults": [self.fault.name]}
-        if self.fault.stage is Stage.DELIVER:
-            changes["incoming"] = {"per_s": 1}
-        if self.fault.stage is Stage.ENQUIRE:
-            changes["receipts"] = {"loss": 1}  # they would keep the line from ever being silent
-        if self.fault.stage is Stage.PASSWORD:
-            known = engine.accounts.known
-            self._known = dict(known)
-            known["cbgateway"] = Account("cbgateway", "other")
-        engine.set(changes)
+        self._known = dict(engine.accounts.known)
+        if self.fault is not None:
+            changes: dict[str, Any] = {"faults": [self.fault.name]}
+            if self.fault.stage is Stage.DELIVER:
+                changes["incoming"] = {"per_s": 1}
+            if self.fault.stage is Stage.ENQUIRE:
+                changes["receipts"] = {"loss": 1}  # they would keep the line from being silent
+            if self.fault.stage is Stage.PASSWORD:
+                engine.accounts.known["cbgateway"] = Account("cbgateway", "other")
+            engine.set(changes)
 
         def connect() -> Connection:
             connection: Any = Connection(shell)
@@ -152,14 +162,20 @@ class FaultWorld(World):
     async def _live(self) -> None:
         """As always; the fault ends with the storm."""
         assert self.loop is not None
+        self.loop.call_later(ACTIVE_S / 4, self._weigh)
         self.loop.call_later(ACTIVE_S, self._heal)
         logger.add(self._on_log, level="INFO")
         await super()._live()
 
     def _heal(self) -> None:
+        self._weigh()
         self._engine.set({"faults": [], "incoming": {"per_s": 0}})
-        if self.fault.stage is Stage.PASSWORD:
-            self._engine.accounts.known.update(self._known)
+        self._engine.accounts.known.update(self._known)
+
+    def _weigh(self) -> None:
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        self.memory_mib.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
     def _on_log(self, line: str) -> None:
         self.log_octets[int(self.clock.monotonic_s() // 60)] += len(line.encode())
@@ -177,14 +193,29 @@ def more_problems(world: FaultWorld) -> list[str]:
     most = max(world.log_octets.values(), default=0)
     if most > LOG_OCTETS_MAX:
         found.append(f"log: {most} octets in a minute")
-    if not world.happened:
+    if growth_mib(world) > GROWTH_MIB_MAX:
+        found.append(f"memory: {growth_mib(world):.1f} MiB more")
+    if world.fault is not None and not world.happened:
         found.append("the fault has not happened")
-    return found + _late(world)
+    return found + [
+        f"late: {bulletin_id} left for {code} after {after_s}"
+        for bulletin_id, code, after_s in waits(world)
+        if after_s > LEFT_WITHIN_S
+    ]
 
 
-def _late(world: FaultWorld) -> list[str]:
-    """The others are as quick as ever, save around a kill."""
-    found = []
+def growth_mib(world: FaultWorld) -> float:
+    """Give how much the process has grown while the fault lasted."""
+    return world.memory_mib[-1] - world.memory_mib[0] if world.memory_mib else 0.0
+
+
+def waits(world: FaultWorld) -> Iterator[tuple[str, str, float]]:
+    """Give how long bulletins waited to leave for the other carriers, save around a kill.
+
+    Returns:
+        Bulletin, carrier, seconds.
+    """
+    epoch_s = world.clock.now().timestamp() - world.clock.monotonic_s()
     for entry in world.bulletins:
         since_s = entry["approved_at_s"]
         is_spared = any(
@@ -199,13 +230,17 @@ def _late(world: FaultWorld) -> list[str]:
             if code not in entry["bound_at"]:
                 continue
             reached = [
-                at_s - world.clock.now().timestamp() + world.clock.monotonic_s()
+                at_s - epoch_s
                 for at_s, _, text in world.centres[code].network.messages
                 if text == entry["text"]
             ]
-            if reached and min(reached) > since_s + LEFT_WITHIN_S:
-                found.append(f"late: {entry['id']} left for {code} after {min(reached) - since_s}")
-    return found
+            if reached:
+                yield entry["id"], code, min(reached) - since_s
+
+
+def percentile_99(values: list[float]) -> float:
+    """Give the value that a hundredth lies above."""
+    return sorted(values)[math.ceil(len(values) * 0.99) - 1] if values else math.nan
 
 
 def _prepare(folder: str) -> None:
@@ -243,6 +278,8 @@ def run_fault(job: tuple[str, int, bool]) -> dict[str, Any]:
         "happened": world.happened,
         "connects": len(world.connects),
         "log": max(world.log_octets.values(), default=0),
+        "growth_mib": round(growth_mib(world), 1),
+        "waits_s": [after_s for _, _, after_s in waits(world)],
         "messages": sum(copies.values()),
         "twice": sum(count == 2 for count in copies.values()),
     }
@@ -251,12 +288,12 @@ def run_fault(job: tuple[str, int, bool]) -> dict[str, Any]:
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--fault", choices=FAULTS, action="append")
+    parser.add_argument("--fault", choices=[NONE, *FAULTS], action="append")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--jobs", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args()
-    names = options.fault or list(FAULTS)
+    names = options.fault or [NONE, *FAULTS]
     jobs = [(name, options.seed, is_killed) for name in names for is_killed in (False, True)]
     shm = Path("/dev/shm")  # noqa: S108 - memory: the disk is tested elsewhere
     with (
@@ -268,14 +305,27 @@ def main() -> int:
     if options.json:
         print(json.dumps(results))
         return 1 if failed else 0
-    print(f"{'fault':24} {'kills':>5} {'times':>6} {'connects':>8} {'log/min':>8} {'SMS':>6} twice")
+    print(
+        f"{'fault':24} {'kills':>5} {'times':>6} {'connects':>8} {'log/min':>8} "
+        f"{'MiB':>6} {'p99 s':>6} {'SMS':>6} twice"
+    )
     for one in results:
         print(
             f"{one['fault']:24} {3 * one['is_killed']:>5} {one['happened']:>6} "
-            f"{one['connects']:>8} {one['log']:>8} {one['messages']:>6} {one['twice']:>5}"
+            f"{one['connects']:>8} {one['log']:>8} {one['growth_mib']:>6} "
+            f"{percentile_99(one['waits_s']):>6.2f} {one['messages']:>6} {one['twice']:>5}"
         )
         for problem in one["problems"][:5]:
             print(f"    {problem}")
+    for is_killed in (False, True):
+        some = [one for one in results if one["is_killed"] is is_killed]
+        bad = [wait_s for one in some if one["fault"] != NONE for wait_s in one["waits_s"]]
+        well = [wait_s for one in some if one["fault"] == NONE for wait_s in one["waits_s"]]
+        print(
+            f"{'with' if is_killed else 'without'} kills, the others' bulletins left within "
+            f"{percentile_99(bad):.2f} s (p99 of {len(bad):,}); "
+            f"without any fault {percentile_99(well):.2f} s (of {len(well)})"
+        )
     print(f"{len(results)} runs, {len(failed)} failed")
     return 1 if failed else 0
 

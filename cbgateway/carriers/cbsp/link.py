@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 from loguru import logger
 
-from cbgateway.carriers.backoff import Backoff
+from cbgateway.carriers.backoff import Backoff, Turnstile
 from cbgateway.carriers.cbsp.listener import Listeners
 from cbgateway.carriers.cbsp.orders import (
     NOWHERE,
@@ -23,6 +23,7 @@ from cbgateway.carriers.cbsp.orders import (
     check_outcome,
     describe,
     kill_request,
+    on_air_report,
     outcome_of,
     primary_request,
     status_request,
@@ -41,6 +42,7 @@ from cbgateway.carriers.cbsp.session import (
 )
 from cbgateway.carriers.pump import Pump
 from cbgateway.codec import cbsp
+from cbgateway.domain.broadcast import SerialNumber
 from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
 from cbgateway.domain.orders import (
     BroadcastReport,
@@ -137,9 +139,10 @@ class CbspLink:
     async def run(self) -> None:
         """Hold the association up, until cancelled."""
         listens = self._endpoint.role == "listen"
+        turnstile = Turnstile()
         while True:
             try:
-                await (self._listen() if listens else self._run_once())
+                await (self._listen() if listens else self._run_once(turnstile))
             except (OSError, TimeoutError) as error:
                 verb = "listen" if listens else "connect"
                 self._report(f"cannot {verb}: {str(error) or 'timed out'}")
@@ -153,15 +156,6 @@ class CbspLink:
         """Send nothing new; see `domain.ports.CarrierLink`."""
         self._is_draining = True
 
-    async def ask(self, handle: Handle) -> OnAirReport:  # noqa: ARG002 - the protocol's
-        """Refuse: a controller tells by itself which cells failed, and is compared on reload.
-
-        Raises:
-            RejectedError: always.
-        """
-        msg = "a controller is not asked about one broadcast; see `cbgateway peers`"
-        raise RejectedError(msg, is_temporary=False)
-
     async def _listen(self) -> None:
         """Take connections until cancelled."""
         endpoint = self._endpoint
@@ -171,8 +165,9 @@ class CbspLink:
             if self._pump is not None:
                 self._pump.abort()
 
-    async def _run_once(self) -> None:
+    async def _run_once(self, turnstile: Turnstile) -> None:
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(turnstile.wait_s(now=loop.time()))
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             _, pump = await loop.create_connection(
                 self._accept, self._endpoint.host, self._endpoint.port
@@ -474,6 +469,20 @@ class CbspLink:
         return count
 
     # Looking
+
+    async def ask(self, handle: Handle) -> OnAirReport:
+        """Ask in which cells a broadcast is on air, and how often; see `domain.ports.CarrierLink`.
+
+        Spec: TS 48.049 8.1.3.10 (MESSAGE STATUS QUERY).
+        """
+        newest = SerialNumber.from_int(handle.versions[0])
+        identifier = handle.message_identifier
+        async with self._exclusive((identifier, newest.message_code)):
+            outcome = await self._ask(
+                lambda cells: status_request(self._rules, identifier, int(newest), cells),
+                handle.cells,
+            )
+        return on_air_report(outcome)
 
     async def probe(self) -> float:
         """Prove the way to the controller and back without a public message; gives seconds.

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from cbgateway.codec import cbs, cbsp
 from cbgateway.codec.cells import AllCells, Cgi, Lai, parse_place
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.orders import BroadcastReport, WriteReplace
+from cbgateway.domain.incoming import AreaOnAir, MessageState
+from cbgateway.domain.orders import BroadcastReport, OnAirReport, WriteReplace
 from cbgateway.profiles.networks import CbspProfile
 
 TEMPORARY = {
@@ -181,10 +182,11 @@ def outcome_of(message: cbsp.Message, asked: cbsp.CellList) -> Outcome:
     named: cbsp.CellList | None = getattr(message, "cells", None)
     completed: cbsp.EntryList | None = getattr(message, "completed", None)
     failures: tuple[cbsp.Failed, ...] = getattr(message, "failures", ())
-    counts = {} if completed is None else {str(one.cell): one.count for one in completed.entries}
+    entries = () if completed is None else completed.entries
     done = set() if named is None else {str(cell) for cell in named.cells}
     if not isinstance(message, cbsp.WriteReplaceComplete | cbsp.WriteReplaceFailure):
-        done |= counts.keys()
+        done |= {str(one.cell) for one in entries}
+    counts = {str(one.cell): one.count for one in entries if one.info != cbsp.CountInfo.UNKNOWN}
     if named is None and completed is None and not failures:
         done = asked_cells
     return Outcome(done, {str(one.cell): one.cause for one in failures}, counts)
@@ -201,6 +203,18 @@ def check_outcome(outcome: Outcome) -> BroadcastReport:
         names = ", ".join(map(cbsp.cause_name, causes)) or "no cell took it"
         raise RejectedError(names, is_temporary=bool(causes) and set(causes) <= TEMPORARY)
     return BroadcastReport("", failed_areas=tuple(describe(outcome.failed)))
+
+
+def on_air_report(outcome: Outcome) -> OnAirReport:
+    """Read the counts of a broadcast: a cell that has not sent it yet does not have it on air."""
+    counts = [outcome.counts.get(cell) for cell in outcome.done]
+    cells = len(outcome.done | outcome.failed.keys())
+    sent = [count for count in counts if count]
+    on_air = len(counts) - counts.count(0)
+    percent = 100 * on_air // cells if cells else 0
+    broadcasts = (min(sent), max(sent)) if sent else None
+    state = MessageState.ENROUTE if on_air else MessageState.UNKNOWN
+    return OnAirReport(state, (AreaOnAir("", percent, cells, broadcasts),))
 
 
 def describe(failed: Mapping[str, int]) -> Iterable[str]:

@@ -9,7 +9,7 @@ from cbgateway.codec.dcs import Alphabet, parse_dcs
 from cbgateway.codec.smpp_bulk import RECEIPT_MASK, SubmitTemplate
 from cbgateway.domain.broadcast import Broadcast
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.incoming import MessageState
+from cbgateway.domain.incoming import AreaOnAir, MessageState
 from cbgateway.domain.orders import (
     BroadcastReport,
     Handle,
@@ -131,7 +131,7 @@ def query_report(pdu: smpp.Pdu) -> OnAirReport:
         for one in pdu.tlvs_of(smpp.TlvTag.BROADCAST_AREA_IDENTIFIER)
     ]
     areas = (
-        (name, rate if rate is not None and rate <= PERCENT_MAX else None)
+        AreaOnAir(name, rate if rate is not None and rate <= PERCENT_MAX else None)
         for name, rate in zip_longest(names, rates[: len(names)])
     )
     state = int.from_bytes(told or b"", "big")

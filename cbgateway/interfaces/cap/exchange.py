@@ -29,7 +29,6 @@ from cbgateway.service import intake
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY
 from cbgateway.service.intake import Request
-from cbgateway.signing.canonical import canonical, digest
 from cbgateway.signing.xmldsig import SigningKey, fingerprint, sign_enveloped
 
 Sign = Callable[[bytes], str]
@@ -80,12 +79,12 @@ class CapExchange:
             tx,
             self.deployment,
             request,
-            signature=sign(canonical(request.document)),
+            signature=sign(request.octets),
             now=now,
         )
         bulletin_id = record.bulletin.bulletin_id
         name = Reference(alert.sender, alert.identifier, alert.sent)
-        content = digest(request.document)
+        content = request.content_hash
         tx.put_publication(Publication(name, bulletin_id, content, alert.digest, opened.octets))
         certificate = None if opened.sender is None else fingerprint(opened.sender.certificate)
         detail = {"cap": reference_text(name), "sha256": alert.digest, "certificate": certificate}

@@ -41,6 +41,7 @@ router = APIRouter(responses=ERRORS, tags=["cap"])
 async def take_alert(request: Request, backend: BackendNow) -> Response:
     """Take in an alert as a bulletin; a second person then decides about it."""
     octets = await body_of(request, types=TYPES)
+    failpoints.passing("http.read")
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             write = await asyncio.to_thread(backend.intake.alert, octets)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from cbgateway.domain import failpoints
 from cbgateway.domain.delivery import Answer
 from cbgateway.domain.ports import Transaction
 from cbgateway.interfaces.http.authentication import Caller
@@ -79,6 +80,7 @@ def once(
             tx.put_answer(caller.person.name, f"key:{key}", answer, until=until)
         answer = Answer(caller.digest, result.status, KEPT_UNDER_KEY if key else kept)
         tx.put_answer(caller.person.name, f"nonce:{caller.nonce}", answer, until=caller.nonce_until)
+        failpoints.passing("http.written")
         return result
 
     return Write(work, write.is_urgent)

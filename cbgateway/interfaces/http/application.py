@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cbgateway import __version__
+from cbgateway.domain import failpoints
 from cbgateway.domain.errors import GatewayError, InputError
 from cbgateway.interfaces.http import (
     alerts,
@@ -20,6 +21,7 @@ from cbgateway.interfaces.http import (
     openapi,
     pages,
     reading,
+    transitions,
     writing,
 )
 from cbgateway.interfaces.http.backend import Backend
@@ -52,7 +54,7 @@ def make_app(backend: Backend | None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (writing, alerts, reading, enquiries, events, metrics, pages):
+    for module in (writing, transitions, alerts, reading, enquiries, events, metrics, pages):
         app.include_router(module.router)
     app.state.backend = backend
     app.add_exception_handler(GatewayError, _refused)
@@ -125,6 +127,8 @@ class Edge:
         try:
             refusal = _check_head(scope)
             await (refusal or self._app)(scope, receive, noting)
+            if scope["method"] == "POST":
+                failpoints.passing("http.answered")
         except Exception as error:
             logger.opt(exception=error).error("a request has failed")
             if status:

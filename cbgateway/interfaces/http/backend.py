@@ -7,12 +7,14 @@ from typing import Any, Protocol, TypeVar
 
 from cbgateway.domain.bulletin import BulletinState
 from cbgateway.domain.delivery import BulletinRecord
+from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Clock, Store, Transaction
 from cbgateway.interfaces.http.limits import ANSWERS_TIDIED_EVERY
 from cbgateway.interfaces.http.tokens import Tokens
 from cbgateway.public.site import Resource
 from cbgateway.service.approval import Approval, Prepared
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.incidents import Step
 from cbgateway.service.intake import Request
 from cbgateway.service.proposals import Alarm, Proposal
 from cbgateway.service.writes import Write
@@ -45,6 +47,10 @@ class Intake(Protocol):
         self, bulletin_id: str, state: BulletinState, *, reason: str, signature: str
     ) -> Write[BulletinRecord]:
         """Turn a bulletin down, or give it back to its authors."""
+        ...
+
+    def step(self, step: Step, signature: str) -> Write[Incident]:
+        """Note how far somebody says that an outage has got."""
         ...
 
     def alarm(self, alarm: Alarm, signature: str) -> Write[Proposal]:

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from cbgateway.interfaces.schema import parse_json
 from cbgateway.service.approval import DECISION
+from cbgateway.service.incidents import STEP
 from cbgateway.service.intake import SUBMISSION, WITHDRAWAL
 from cbgateway.service.proposals import ALARM
 from cbgateway.signing.canonical import canonical
@@ -17,6 +18,7 @@ CONTENTS = {
     "reject": DECISION,
     "withdraw": WITHDRAWAL,
     "submit": SUBMISSION,
+    "transition": STEP,
 }
 """What a document is, by the verb at the end of its address."""
 

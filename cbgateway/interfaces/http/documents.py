@@ -14,10 +14,10 @@ from cbgateway.domain.bulletin import (
 )
 from cbgateway.domain.incident import IncidentState, Service
 from cbgateway.domain.lifecycle import DeliveryState
+from cbgateway.interfaces.steps import REASON_CHARACTERS_MAX
 from cbgateway.service.proposals import Effect
 from cbgateway.service.reach import ReachLevel
 
-REASON_CHARACTERS_MAX = 2_000
 CONFIRMATION_CHARACTERS_MAX = 300  # a wide area, and eight numbers that are read back
 BULLETIN_ID = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}/[1-9][0-9]{0,8}$"
 AT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00$"
@@ -286,6 +286,23 @@ class AssuredReach(BaseModel):
     reason: str
 
 
+class ControllerCells(BaseModel):
+    """What one controller's cells add to a region; `places` is how they are named to it."""
+
+    controller: str
+    region: str
+    cells: int
+    places: list[str]
+
+
+class NetworkCells(BaseModel):
+    """Which cells of a radio network send, and the smallest regions in which it has none."""
+
+    network: str
+    controllers: list[ControllerCells]
+    regions_bare: list[str]
+
+
 class Budget(BaseModel):
     """What a region has left for this class, for everybody and for this sender."""
 
@@ -350,6 +367,7 @@ class Plan(BaseModel):
     short_messages: list[ShortMessageOut]
     carriers: dict[str, Reach]
     reach: list[AssuredReach]
+    cells: list[NetworkCells]
     budgets: list[Budget]
     subscribers: dict[str, int]
     questions: list[Question]

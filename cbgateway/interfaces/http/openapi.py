@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from cbgateway.interfaces.http import documents
 from cbgateway.interfaces.schema import BulletinDocument
+from cbgateway.interfaces.steps import TransitionDocument
 
 REFERENCE = "#/components/schemas/{model}"
 TITLE = "cbgateway"
@@ -73,6 +74,16 @@ BODIES: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
     "take-back": (
         documents.TakeBackDocument,
         {"decision": "take-back", "bulletin": "kt-20211025/1", "reason": "false alarm"},
+    ),
+    "transition": (
+        TransitionDocument,
+        {
+            "decision": "transition",
+            "incident": "kt-20211025",
+            "from": "identified",
+            "to": "monitoring",
+            "reason": "all alarms are cleared",
+        },
     ),
     "alarm": (
         documents.Alarm,

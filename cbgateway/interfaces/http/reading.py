@@ -88,7 +88,7 @@ async def incidents(
     """List incidents by name."""
 
     def work(tx: Transaction) -> list[dict[str, Any]]:
-        return [_incident(tx, one) for one in tx.incidents_after(after, limit=limit + 1)]
+        return [incident_of(tx, one) for one in tx.incidents_after(after, limit=limit + 1)]
 
     items = await backend.read(work)
     return ok(page_of(items, limit, "/v1/incidents", lambda one: str(one["incident"])))
@@ -102,7 +102,7 @@ async def incidents(
 )
 async def incident_by_name(request: Request, backend: BackendNow, incident: str) -> Response:
     """Show how far an outage has got, and what its alarms propose."""
-    return ok(await backend.read(lambda tx: _incident(tx, _known(tx, incident))), request)
+    return ok(await backend.read(lambda tx: incident_of(tx, known(tx, incident))), request)
 
 
 @router.get(
@@ -117,7 +117,7 @@ async def bulletins(
     """List an incident's bulletins in order; `after` is a bulletin's number."""
 
     def work(tx: Transaction) -> list[dict[str, Any]]:
-        _known(tx, incident)
+        known(tx, incident)
         records = [one for one in tx.bulletins(incident) if one.bulletin.number > after]
         return [bulletin_of(record) for record in records[: limit + 1]]
 
@@ -135,7 +135,7 @@ async def bulletins(
 async def bulletin(request: Request, backend: BackendNow, incident: str, number: int) -> Response:
     """Show a bulletin and what was decided; its ETag is what an If-Match names."""
     bulletin_id = f"{incident}/{number}"
-    return ok(await backend.read(lambda tx: bulletin_of(_found(tx, bulletin_id))), request)
+    return ok(await backend.read(lambda tx: bulletin_of(found(tx, bulletin_id))), request)
 
 
 @router.get(
@@ -155,7 +155,7 @@ async def deliveries(
     bulletin_id = f"{incident}/{number}"
 
     def work(tx: Transaction) -> dict[str, Any]:
-        return bulletin_report(_found(tx, bulletin_id), tx.deliveries(bulletin_id))
+        return bulletin_report(found(tx, bulletin_id), tx.deliveries(bulletin_id))
 
     report = await backend.read(work)
     items = [one for one in report["deliveries"] if one["delivery"] > after]
@@ -189,14 +189,14 @@ async def _plan(backend: Backend, bulletin_id: str) -> dict[str, Any]:
 )
 async def regions(backend: BackendNow, limit: Limit = PAGE_DEFAULT, after: After = "") -> Response:
     """List the areas that bulletins are addressed to, by code."""
-    known = backend.deployment.regions
-    codes = sorted(code for code in known if code > after)[: limit + 1]
+    there = backend.deployment.regions
+    codes = sorted(code for code in there if code > after)[: limit + 1]
     items = [
         {
             "code": code,
-            "name": dict(known[code].name),
-            "parent": known[code].parent,
-            "national_code": known[code].national_code,
+            "name": dict(there[code].name),
+            "parent": there[code].parent,
+            "national_code": there[code].national_code,
         }
         for code in codes
     ]
@@ -243,7 +243,8 @@ def _iso(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def _incident(tx: Transaction, incident: Incident) -> dict[str, Any]:
+def incident_of(tx: Transaction, incident: Incident) -> dict[str, Any]:
+    """Give an outage, ready for JSON."""
     count, cleared = tx.count_alarms(incident.incident_id)
     proposed = proposed_state(tx, incident)
     return {
@@ -258,14 +259,24 @@ def _incident(tx: Transaction, incident: Incident) -> dict[str, Any]:
     }
 
 
-def _known(tx: Transaction, name: str) -> Incident:
+def known(tx: Transaction, name: str) -> Incident:
+    """Give an incident by its name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
     found = tx.incident(name)
     if found is None:
         raise UnknownNameError("incident", name[:CURSOR_CHARACTERS_MAX], known=("/v1/incidents",))
     return found
 
 
-def _found(tx: Transaction, bulletin_id: str) -> BulletinRecord:
+def found(tx: Transaction, bulletin_id: str) -> BulletinRecord:
+    """Give a bulletin by its name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
     record = tx.bulletin(bulletin_id)
     if record is None:
         shown = bulletin_id[:CURSOR_CHARACTERS_MAX]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from cbgateway.domain import failpoints
 from cbgateway.domain.bulletin import BulletinKind, BulletinState
 from cbgateway.domain.delivery import BulletinRecord
-from cbgateway.domain.errors import GatewayError, InputError, StoreError, UnknownNameError
+from cbgateway.domain.errors import GatewayError, InputError, StoreError
 from cbgateway.domain.ports import Transaction
 from cbgateway.interfaces.http import documents
 from cbgateway.interfaces.http.alarms import parse_alarm
@@ -24,7 +24,7 @@ from cbgateway.interfaces.http.backend import Backend
 from cbgateway.interfaces.http.limits import ANSWER_TIMEOUT_S
 from cbgateway.interfaces.http.openapi import ERRORS, body_docs
 from cbgateway.interfaces.http.problems import HttpError, problem_of
-from cbgateway.interfaces.http.reading import bulletin_of
+from cbgateway.interfaces.http.reading import bulletin_of, found
 from cbgateway.interfaces.http.requests import (
     BackendNow,
     body_of,
@@ -80,6 +80,7 @@ class Signed:
             in_thread: making the write takes long.
         """
         key = idempotency_key(self.request)
+        failpoints.passing("http.read")
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 write = await asyncio.to_thread(make) if in_thread else make()
@@ -98,7 +99,11 @@ class Signed:
     ) -> Result:
         now = self.backend.clock.now()
         wanted = wanted_etags(self.request, "if-match") if bulletin_id else None
-        write = write if wanted is None else _only_if(write, bulletin_id, wanted)
+        write = (
+            write
+            if wanted is None
+            else only_if(write, wanted, lambda tx: bulletin_of(found(tx, bulletin_id)))
+        )
         what = f"{self.request.method} {self.request.url.path}?{self.request.url.query}"
         whole = once(
             write,
@@ -346,16 +351,21 @@ def _moment(at: str) -> datetime:
         raise InputError(msg) from error
 
 
-def _only_if(write: Write[T], bulletin_id: str, wanted: frozenset[str]) -> Write[T]:
-    """Do a write only while the bulletin is as the caller has seen it."""
+def only_if(
+    write: Write[T], wanted: frozenset[str], show: Callable[[Transaction], dict[str, Any]]
+) -> Write[T]:
+    """Do a write only while what it is about is as the caller has seen it.
+
+    Args:
+        write: what is asked for.
+        wanted: entity tags, of which it has to have one.
+        show: gives it as it is read.
+    """
 
     def work(tx: Transaction) -> T:
-        record = tx.bulletin(bulletin_id)
-        if record is None:
-            raise UnknownNameError("bulletin", bulletin_id, known=("GET /v1/incidents",))
-        etag = etag_of(bulletin_of(record))
+        etag = etag_of(show(tx))
         if etag not in wanted:
-            msg = f"{bulletin_id} is now {etag}; look at it again"
+            msg = f"it is now {etag}; look at it again"
             raise HttpError("precondition-failed", msg)
         return write.work(tx)
 

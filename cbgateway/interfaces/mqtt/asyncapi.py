@@ -6,15 +6,16 @@ from typing import Any
 from cbgateway import __version__
 from cbgateway.interfaces.http.documents import Alarm, ServiceProblem
 from cbgateway.interfaces.mqtt.commands import Envelope
-from cbgateway.interfaces.mqtt.topics import ALARM, SUBMIT, VERSION
+from cbgateway.interfaces.mqtt.topics import ALARM, INCIDENT, SUBMIT, VERSION
 from cbgateway.interfaces.schema import BulletinDocument
+from cbgateway.interfaces.steps import TransitionDocument
 
 PREFIX = f"cbgateway/{VERSION}/{{mode}}/{{site}}"
 MODE = {"enum": ["live", "exercise", "test"], "description": "The gateway's mode."}
 PARAMETERS: dict[str, dict[str, Any]] = {
     "mode": MODE,
     "site": {"description": "Which of several gateways of a mode."},
-    "person": {"description": "The machine that asks: broker user, envelope and document agree."},
+    "person": {"description": "Who asks: broker user, envelope and document agree."},
     "request": {"description": "Chosen by whoever asks."},
     "subject": {"description": "Incident, bulletin (incident/number), person or `gateway`."},
     "carrier": {"description": "Code of a carrier."},
@@ -106,6 +107,7 @@ def document() -> dict[str, Any]:
         "CloudEvent": EVENT,
         "BulletinCommand": _command([_schema(BulletinDocument)]),
         "AlarmCommand": _command([_schema(Alarm), _schema(ServiceProblem)]),
+        "IncidentCommand": _command([_schema(TransitionDocument)]),
     }
     for name, properties in STATES.items():
         required = sorted(properties)
@@ -183,6 +185,7 @@ def _commands() -> tuple[dict[str, Any], dict[str, Any]]:
     channels = {
         "submit": _channel(f"cmd/{{person}}/{SUBMIT}", "BulletinCommand", "person"),
         "alarm": _channel(f"cmd/{{person}}/{ALARM}", "AlarmCommand", "person"),
+        "transition": _channel(f"cmd/{{person}}/{INCIDENT}", "IncidentCommand", "person"),
         "receipt": _channel("reply/{person}/{request}", "Receipt", "person", "request"),
     }
     operations = {
@@ -199,6 +202,7 @@ def _commands() -> tuple[dict[str, Any], dict[str, Any]]:
         for name, summary in (
             ("submit", "Submit a bulletin; a second person then decides."),
             ("alarm", "Tell of an alarm (TMF642, TMF656); at most a draft comes of it."),
+            ("transition", "Say how far an outage has got; people alone may."),
         )
     }
     return channels, operations

@@ -167,6 +167,7 @@ class MqttConnection:
             for message in batch:
                 if message.qos:
                     client._client.ack(message.mid, message.qos)  # noqa: SLF001 - as above
+            failpoints.passing("mqtt.acknowledged")
 
     async def _answer(self, client: aiomqtt.Client, receipt: Receipt) -> None:
         if not receipt.topic:

@@ -1,5 +1,6 @@
 """From a command to its receipt: committed first, then told, then acknowledged."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from cbgateway.domain.errors import (
     PermissionDeniedError,
     StoreError,
 )
+from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Clock, Transaction
 from cbgateway.interfaces.http.alarms import parse_alarm
 from cbgateway.interfaces.mqtt.commands import (
@@ -26,14 +28,16 @@ from cbgateway.interfaces.mqtt.commands import (
     Incoming,
     read_command,
 )
-from cbgateway.interfaces.mqtt.topics import SUBMIT, Topics
+from cbgateway.interfaces.mqtt.topics import INCIDENT, SUBMIT, Topics
 from cbgateway.interfaces.schema import BulletinDocument
+from cbgateway.interfaces.steps import parse_step
 from cbgateway.service.authority import signer_of
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.incidents import Step
 from cbgateway.service.intake import Request
 from cbgateway.service.proposals import Alarm, Proposal
 from cbgateway.service.writes import Write
-from cbgateway.signing.canonical import digest
+from cbgateway.signing.canonical import canonical
 
 T = TypeVar("T")
 
@@ -49,6 +53,10 @@ class Desk(Protocol):
         self, request: Request, signature: str, *, as_draft: bool = False
     ) -> Write[BulletinRecord]:
         """Take a bulletin in."""
+        ...
+
+    def step(self, step: Step, signature: str) -> Write[Incident]:
+        """Note how far somebody says that an outage has got."""
         ...
 
     def alarm(self, alarm: Alarm, signature: str) -> Write[Proposal]:
@@ -92,6 +100,7 @@ class MqttIntake:
         command: Command | None = None
         try:
             command = read_command(incoming, self.topics, now=self.clock.now())
+            failpoints.passing("mqtt.read")
             told = await self.desk.commit_together(self._write(command))
             failpoints.passing("mqtt.committed")
         except DiskFullError as error:
@@ -124,6 +133,9 @@ class MqttIntake:
             taken = self.desk.submission(request, command.document_signature)
             return self._once(command, taken, bulletin_receipt, request.sender)
         octets = json.dumps(command.document, ensure_ascii=False).encode()
+        if command.what == INCIDENT:
+            taken_step = self.desk.step(parse_step(octets), command.document_signature)
+            return self._once(command, taken_step, incident_receipt, command.person)
         alarm = parse_alarm(octets, carriers=tuple(self.deployment.carriers))
         proposed = self.desk.alarm(alarm, command.document_signature)
         return self._once(command, proposed, proposal_receipt, command.person)
@@ -137,10 +149,11 @@ class MqttIntake:
     ) -> Write[dict[str, Any]]:
         """Have a command carried out once, however often the broker hands it over."""
         now = self.clock.now()
+        octets = canonical(command.signed)
+        name, content = f"mqtt:{command.command_id}", hashlib.sha256(octets).hexdigest()
 
         def work(tx: Transaction) -> dict[str, Any]:
-            _check_signer(tx, command, sender, now)
-            name, content = f"mqtt:{command.command_id}", digest(command.signed)
+            _check_signer(tx, command, octets, sender, now)
             known = tx.answer(command.person, name)
             if known is not None:
                 return _told_before(known, content, command.command_id)
@@ -149,19 +162,22 @@ class MqttIntake:
             body = json.dumps(told, ensure_ascii=False)
             answer = Answer(content, ACCEPTED, body)
             tx.put_answer(command.person, name, answer, until=command.expires)
+            failpoints.passing("mqtt.written")
             return told
 
         return Write(work, write.is_urgent)
 
 
-def _check_signer(tx: Transaction, command: Command, sender: str, now: datetime) -> None:
+def _check_signer(
+    tx: Transaction, command: Command, octets: bytes, sender: str, now: datetime
+) -> None:
     """Refuse a command whose topic, envelope and document are not of the same sender.
 
     Raises:
         SignatureInvalidError: nobody who is known here signed the envelope.
         PermissionDeniedError: they are of different people.
     """
-    person = signer_of(tx, command.signature, command.signed, content=COMMAND, at=now)
+    person = signer_of(tx, command.signature, octets, content=COMMAND, at=now)
     if {person.name, sender} != {command.person}:
         msg = (
             f"topic of {command.person[:SHOWN_CHARACTERS_MAX]!r}, envelope by {person.name!r}, "
@@ -188,6 +204,11 @@ def bulletin_receipt(record: BulletinRecord) -> dict[str, Any]:
         "expires": record.bulletin.expires.isoformat(),
         "warnings": list(record.submission.warnings),
     }
+
+
+def incident_receipt(incident: Incident) -> dict[str, Any]:
+    """Say how far an outage has got now."""
+    return {"status": "accepted", "incident": incident.incident_id, "state": incident.state.value}
 
 
 def proposal_receipt(proposal: Proposal) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from cbgateway.domain.bulletin import Mode
 VERSION = "v1"
 SUBMIT = "bulletin/submit"
 ALARM = "alarm"
-COMMANDS = (SUBMIT, ALARM)
+INCIDENT = "incident"
+COMMANDS = (SUBMIT, ALARM, INCIDENT)
 
 
 @dataclass(frozen=True, slots=True)

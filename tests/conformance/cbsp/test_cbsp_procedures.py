@@ -10,7 +10,8 @@ import pytest
 from cbgateway.codec import cbsp
 from cbgateway.codec.cells import Cgi
 from cbgateway.domain.errors import NotSentError, RejectedError, UnansweredError
-from cbgateway.domain.orders import Area, Handle, Primary, Submit
+from cbgateway.domain.incoming import AreaOnAir, MessageState
+from cbgateway.domain.orders import Area, Handle, OnAirReport, Primary, Submit
 from cbgateway.domain.ports import Ended, OnAir
 from cbgateway.profiles.networks import Quirks
 from tests.conformance.cbsp.bench import (
@@ -464,6 +465,35 @@ def test_status_unknown_reference() -> None:
         report = await made.reload(write(CELL_1, CELL_2))
         assert {"inc-1/1": 2} == report.written
         assert {MESSAGE} == made.on_air(CELL_1) == made.on_air(CELL_2)
+
+    run(story)
+
+
+def test_status_counts() -> None:
+    """How many cells have it on air, and how often they have sent it; not all do at first."""
+
+    async def story(made: Bench) -> None:
+        await made.send(write(CELL_1, CELL_2, NO_CHANNEL))
+        handle = known(serial(), places=(CELL_1, CELL_2, NO_CHANNEL), message_identifier=IDENTIFIER)
+        await made.until(lambda: len(made.shown) == 2)
+        told = await made.link.ask(handle)
+
+        (area,) = told.areas
+        assert MessageState.ENROUTE is told.state
+        assert ("", 66, 3) == area[:3]
+        assert area.broadcasts is not None
+        assert 1 <= area.broadcasts[0] <= area.broadcasts[1]
+
+    run(story, speed=500.0)
+
+
+def test_status_of_nothing() -> None:
+    """What no cell has is on air nowhere."""
+
+    async def story(made: Bench) -> None:
+        handle = known(serial(), places=(CELL_1, UNKNOWN), message_identifier=IDENTIFIER)
+        told = await made.link.ask(handle)
+        assert OnAirReport(MessageState.UNKNOWN, (AreaOnAir("", 0, 2, None),)) == told
 
     run(story)
 

@@ -166,6 +166,18 @@ async def on_air(office: Office, heard: Air, bulletin_id: str, station: int = 0)
     assert wanted == found
 
 
+async def counted(office: Office, bulletin_id: str) -> list[Any]:
+    """Have the controller asked in which cells a bulletin is on air; gives what it says."""
+    office.gateway.ask_on_air(bulletin_id)
+
+    def told() -> list[Any]:
+        with office.gateway.store.read() as tx:
+            return [one.on_air for one in tx.deliveries(bulletin_id)]
+
+    await until(lambda: all(told()))
+    return [one.areas for one in told()]
+
+
 def test_bulletin_is_on_air(
     office: Office,
     make_radio: Callable[..., Radio],
@@ -187,6 +199,10 @@ def test_bulletin_is_on_air(
         with office.gateway.store.read() as tx:
             reasons = {one.reason for one in tx.deliveries(first.bulletin.bulletin_id)}
         assert {"failed areas: 450-08-1002-21 CELL_BROADCAST_NOT_SUPPORTED"} == reasons
+        for areas in await counted(office, first.bulletin.bulletin_id):
+            (area,) = areas
+            assert ("KR-26", 66, 3) == area[:3]
+            assert area.broadcasts[0] >= 1
         end = office.issue(office.later("withdrawal", regions=["KR-26"]))
         await acked(office, end.bulletin.bulletin_id)
         assert set() == radio.stored(0) | radio.stored(1)

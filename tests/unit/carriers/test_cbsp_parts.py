@@ -1,8 +1,11 @@
 """Orders as CBSP requests, answers cell by cell, and the door that controllers come in by."""
 
 import asyncio
+import random
 import socket
+from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from cbgateway.carriers.cbsp.orders import (
     cell_lists,
     check_outcome,
     describe,
+    on_air_report,
     outcome_of,
     period_slots,
     primary_request,
@@ -22,7 +26,8 @@ from cbgateway.carriers.cbsp.orders import (
 from cbgateway.codec import cbsp
 from cbgateway.codec.cells import ALL_CELLS, Lac
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.orders import Primary, decode_order, encode_order
+from cbgateway.domain.incoming import AreaOnAir, MessageState
+from cbgateway.domain.orders import OnAirReport, Primary, decode_order, encode_order
 from cbgateway.profiles.networks import Quirks
 from tests.conformance.cbsp.bench import (
     CELL_1,
@@ -35,6 +40,7 @@ from tests.conformance.cbsp.bench import (
     write,
 )
 from tests.radio import until
+from tests.storm.loop import VirtualLoop, Weather
 
 CELLS = cbsp.CellList.of(CELL_1, CELL_2)
 REFERENCE = (4371, int(serial()))
@@ -142,6 +148,20 @@ def test_answers_cell_by_cell(answer: Any, done: set[Any], failed: dict[Any, int
 
     assert set(map(str, done)) == outcome.done
     assert {str(cell): cause for cell, cause in failed.items()} == outcome.failed
+
+
+def test_counts_say_where_it_is_on_air() -> None:
+    """A cell that has not sent it yet does not have it; one whose count is not known has."""
+    entries = cbsp.EntryList.of(
+        cbsp.Completed(CELL_1, 3),
+        cbsp.Completed(CELL_2, 0),
+        cbsp.Completed(UNKNOWN, 0, cbsp.CountInfo.UNKNOWN),
+    )
+    answer = cbsp.MessageStatusQueryFailure(*REFERENCE, FAILED, completed=entries)
+
+    told = on_air_report(outcome_of(answer, CELLS))
+
+    assert OnAirReport(MessageState.ENROUTE, (AreaOnAir("", 50, 4, (3, 3)),)) == told
 
 
 def test_later_outcomes_count() -> None:
@@ -260,3 +280,34 @@ def test_unknown_places_are_no_list() -> None:
     with pytest.raises(ValueError, match="is no cell"):
         cell_lists([str(Lac(1))])
     assert UNKNOWN
+
+
+def test_controller_that_hangs_up_is_connected_to_once_a_second() -> None:
+    """However short the pauses are that the profile asks for; every link has a door of its own."""
+    loop = VirtualLoop(Weather(random.Random(1), roughness=0.0))  # noqa: S311 - a seed
+    connected_s: list[float] = []
+
+    class HangsUp(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            connected_s.append(loop.time())
+            transport.close()
+
+    loop.servers[48049] = HangsUp
+    link = CbspLink(
+        "bsc-1",
+        Endpoint("connect", "127.0.0.1", 48049),
+        rules(),
+        listeners=Listeners(),
+        random=lambda: 0.0,
+    )
+
+    async def run() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                await link.run()
+
+    loop.run_until_complete(run())
+    loop.close()
+
+    assert 25 <= len(connected_s) <= 30
+    assert all(later - earlier > 0.98 for earlier, later in pairwise(connected_s))

@@ -19,7 +19,7 @@ from cbgateway.carriers.window import Window
 from cbgateway.codec import cbs, smpp
 from cbgateway.domain.broadcast import Broadcast, GeographicalScope, SerialNumber
 from cbgateway.domain.errors import RejectedError
-from cbgateway.domain.incoming import MessageState
+from cbgateway.domain.incoming import AreaOnAir, MessageState
 from cbgateway.domain.orders import Area, Handle, OnAirReport, Stop, Submit, WriteReplace
 
 CARRIERS = load_checked_profiles(None).carriers
@@ -248,9 +248,9 @@ AREA, SUCCESS = smpp.TlvTag.BROADCAST_AREA_IDENTIFIER, smpp.TlvTag.BROADCAST_ARE
         (
             [(AREA, b"\0KR-26"), (SUCCESS, b"\x62"), (AREA, b"\0KR-49"), (SUCCESS, b"\xff")],
             None,
-            (("KR-26", 98), ("KR-49", None)),
+            (AreaOnAir("KR-26", 98), AreaOnAir("KR-49", None)),
         ),
-        ([(AREA, b"\0K\xff")], None, (("K\ufffd", None),)),
+        ([(AREA, b"\0K\xff")], None, (AreaOnAir("K\ufffd", None),)),
         ([(SUCCESS, b"\x62")], None, ()),
         ([(smpp.TlvTag.MESSAGE_STATE, b"\1")], MessageState.ENROUTE, ()),
         ([(smpp.TlvTag.MESSAGE_STATE, b"\x63")], MessageState.UNKNOWN, ()),

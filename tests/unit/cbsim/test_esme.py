@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbgateway.codec import smpp, smpp_text
-from cbsim.esme import Bind, EsmeSession, Load, Mode, State, Tally
+from cbsim.esme import Bind, EsmeSession, Mode, State
+from cbsim.esme_load import Load, Tally
 from cbsim.esme_messages import Destinations, Messages
 
 OK = smpp.Status.ESME_ROK

@@ -21,8 +21,9 @@ from typer.testing import CliRunner
 
 from cbgateway.codec import smpp, smpp_text
 from cbsim.cli import app
-from cbsim.esme import Bind, Load, Tally
+from cbsim.esme import Bind
 from cbsim.esme_dialogue import Dialogue
+from cbsim.esme_load import Load, Tally
 from cbsim.esme_messages import Destinations, Messages
 from cbsim.esme_report import Expectations, Report, parse_accepted
 from cbsim.esme_run import LoadRun, Peer, run_script

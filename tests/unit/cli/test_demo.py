@@ -15,15 +15,44 @@ RUNNER = CliRunner()
 
 def test_demo_on_a_screen(tmp_path: Path) -> None:
     """The whole story with a live view; the picture has it, too."""
-    picture = tmp_path / "demo.svg"
+    picture, told = tmp_path / "demo.svg", tmp_path / "told"
 
     result = RUNNER.invoke(
-        app, ["demo", "--seconds", "6", "--phones", "20", "--picture", str(picture)]
+        app,
+        [
+            *("demo", "--seconds", "6", "--phones", "20"),
+            *("--picture", str(picture), "--keep", str(told)),
+        ],
     )
     assert result.exit_code == 0, result.output
-    for words in ("bulletin 1: first notice", "screens verified", "Everything holds."):
+    for words in (
+        "bulletin 1: first notice; alice completes the draft, bob approves",
+        "51 over MQTT became 1 suspected incident with a draft and 0 orders",
+        "Updates at the promised times: 3 of 3.",
+        "Restoration told, to KT's own as well: ",
+        "20 of 20 phones of KT",
+        "screens verified",
+        "Everything holds.",
+    ):
         assert words in result.stdout
+    for file in ("briefing.html", "site/index.html", "report.html"):
+        assert f": {told / file}\n" in result.stdout
+        assert (told / file).read_text("utf-8").startswith("<!doctype html>")
     assert picture.read_text("utf-8").startswith("<svg")
+
+
+def test_demo_that_cannot_keep_what_was_told_says_so(tmp_path: Path) -> None:
+    """In one line, and nothing of somebody else's is touched."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "mine.txt").write_text("mine")
+
+    result = RUNNER.invoke(
+        app, ["demo", "--json", "--seconds", "5", "--phones", "20", "--keep", str(tmp_path)]
+    )
+    assert result.exit_code == 2
+    assert "not empty" in result.stderr
+    assert [path.name for path in site.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
@@ -37,6 +66,8 @@ def test_demo_that_does_not_hold_says_so(
         "seals_verified": 0,
         "carriers": {},
         "bulletins": [],
+        "automation": None,
+        "files": None,
         "score": {
             "promises": 1,
             "promises_kept": 0,

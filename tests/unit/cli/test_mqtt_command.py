@@ -194,3 +194,34 @@ def test_broker_says_when_its_port_is_taken(home: Path) -> None:
 
     assert done.returncode == 2
     assert port[1] in done.stderr
+
+
+def test_command_is_signed_for_any_client(home: Path) -> None:
+    """It says itself where it goes and where its receipt comes, and counts for some minutes."""
+    key = home / "keys" / "people" / "alice.pem"
+    path = write(home, document("s-1"))
+    arguments = ("mqtt", "sign", path, "--as", "alice", "--key", key, "--home", home)
+
+    command = json.loads(run(*arguments).stdout)
+    assert command["topic"] == "cbgateway/v1/test/lab/cmd/alice/bulletin/submit"
+    assert command["reply_to"].startswith("cbgateway/v1/test/lab/reply/alice/")
+    assert command["document"]["identifier"] == "s-1"
+    assert "one of them" in run(*arguments, "--alarm", "--incident", code=2).output
+
+
+def test_people_say_how_far_an_outage_has_got(home: Path) -> None:
+    """The step that a person signs, and the same again, which is stale by then."""
+    publish(home, write(home, document("t-1")))
+    step = {
+        "decision": "transition",
+        "incident": "t-1",
+        "from": "investigating",
+        "to": "monitoring",
+        "reason": "repaired",
+    }
+    path = write(home, step)
+
+    told = json.loads(publish(home, path, "--incident", "--json").stdout)
+    again = json.loads(publish(home, path, "--incident", "--json", code=3).stdout)
+    assert (told["incident"], told["state"]) == ("t-1", "monitoring")
+    assert again["problem"]["type"] == "urn:cbgateway:problem:stale"

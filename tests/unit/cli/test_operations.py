@@ -16,7 +16,7 @@ from cbgateway.app import Gateway
 from cbgateway.cli import common, main
 from cbgateway.domain.delivery import OnAirEvidence
 from cbgateway.domain.errors import GatewayError
-from cbgateway.domain.incoming import MessageState
+from cbgateway.domain.incoming import AreaOnAir, MessageState
 from cbgateway.keyring import Keyring
 from tests.unit.cli.test_cli import document, home, key, run
 
@@ -258,15 +258,15 @@ def test_carriers_are_asked_where_a_bulletin_is_on_air(issued: Path) -> None:
         first, second = [row for row in tx.deliveries("inc-1/1") if not row.recipients][:2]
         for row in (first, second):
             tx.ask_on_air(row, due=row.updated_at)
-        areas = (("KR-26", 98), ("KR-49", None))
+        areas = (AreaOnAir("KR-26", 98), AreaOnAir("KR-49", None, 4, (2, 5)))
         tx.put_on_air(
             first.delivery_id, OnAirEvidence(first.updated_at, MessageState.ENROUTE, areas)
         )
         tx.put_on_air(second.delivery_id, OnAirEvidence(first.updated_at, problem="no answer"))
-    shown = run("bulletin", "show", "inc-1/1", *where)
+    shown = " ".join(run("bulletin", "show", "inc-1/1", *where).split())
 
-    assert "enroute; reached: KR-26 98 %, KR-49 unknown" in " ".join(shown.split())
-    assert "no answer (asked" in " ".join(shown.split())
+    assert "enroute; reached: KR-26 98 %, KR-49 unknown of 4 cells (2-5 times)" in shown
+    assert "no answer (asked" in shown
 
 
 def test_wide_area_is_typed(home: Path, document: Path) -> None:

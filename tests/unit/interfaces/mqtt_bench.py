@@ -16,14 +16,14 @@ from cbgateway.interfaces.mqtt import connection
 from cbgateway.interfaces.mqtt.address import BrokerAddress
 from cbgateway.interfaces.mqtt.client import client_of, properties_of
 from cbgateway.interfaces.mqtt.commands import write_command
-from cbgateway.interfaces.mqtt.topics import ALARM, SUBMIT, Topics
-from cbgateway.service import intake, proposals
+from cbgateway.interfaces.mqtt.topics import ALARM, INCIDENT, SUBMIT, Topics
+from cbgateway.service import incidents, intake, proposals
 from cbgateway.settings import MqttSettings
 from cbsim.broker_server import BrokerServer
 from tests.conftest import Office
 
 WAIT_S = 10.0
-CONTENTS = {SUBMIT: intake.SUBMISSION, ALARM: proposals.ALARM}
+CONTENTS = {SUBMIT: intake.SUBMISSION, ALARM: proposals.ALARM, INCIDENT: incidents.STEP}
 
 
 @dataclass

@@ -15,7 +15,7 @@ from cbgateway.front import serving_mqtt
 from cbgateway.interfaces.mqtt.commands import Incoming, read_command
 from cbgateway.interfaces.mqtt.intake import MqttIntake
 from cbgateway.interfaces.mqtt.state import Board
-from cbgateway.interfaces.mqtt.topics import ALARM, SUBMIT, Topics
+from cbgateway.interfaces.mqtt.topics import ALARM, INCIDENT, SUBMIT, Topics
 from tests.conftest import Office
 from tests.unit.interfaces.mqtt_bench import Bench, on_bench, with_mqtt
 
@@ -80,6 +80,44 @@ def test_alarms_become_one_suspected_incident(office: Office) -> None:
         with office.gateway.store.read() as tx:
             (record,) = tx.bulletins()
         assert record.state.value == "draft"
+
+    on_bench(office, work)
+
+
+def test_people_say_how_far_an_outage_has_got(office: Office) -> None:
+    """A machine's step is refused; a person's is told as state and event."""
+    office.add("noc", may_submit=True, owner="alice")
+
+    async def work(bench: Bench) -> None:
+        await bench.client.subscribe(f"{bench.topics.prefix}/state/incident/#", qos=1)
+        await bench.client.subscribe(f"{bench.topics.prefix}/evt/#", qos=1)
+        payload = bench.command(alarm(), by="noc", what=ALARM)
+        incident = (await bench.ask(payload, by="noc", what=ALARM))["incident"]
+        step = {
+            "decision": "transition",
+            "incident": incident,
+            "from": "suspected",
+            "to": "investigating",
+            "reason": "seen on the probes",
+        }
+
+        async def say(by: str, **changes: Any) -> dict[str, Any]:
+            payload = bench.command(step | changes, by=by, what=INCIDENT)
+            return await bench.ask(payload, by=by, what=INCIDENT)
+
+        machine = await say("noc")
+        skipped = await say("alice", to="restored")
+        taken = await say("alice")
+        event = await bench.hears(f"evt/{incident}", lambda one: one["data"]["actor"] == "alice")
+        state = await bench.hears(
+            f"state/incident/{incident}", lambda one: one["state"] != "suspected"
+        )
+
+        assert machine["problem"]["type"] == "urn:cbgateway:problem:permission-denied"
+        assert skipped["problem"]["type"] == "urn:cbgateway:problem:workflow"
+        assert (taken["status"], taken["state"]) == ("accepted", "investigating")
+        assert event["data"]["reason"] == "seen on the probes"
+        assert state["state"] == "investigating"
 
     on_bench(office, work)
 

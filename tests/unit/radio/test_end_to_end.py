@@ -147,6 +147,27 @@ def test_update_replaces_and_withdrawal_ends(office: Office, radio: Radio) -> No
     tell(office, radio, story)
 
 
+def test_counts_of_cells_are_the_evidence(office: Office, radio: Radio) -> None:
+    """A repetition period after the yes, each controller is asked where it is on air, once."""
+
+    async def story() -> None:
+        bulletin_id = office.issue(office.document(regions=["KR-26"])).bulletin.bulletin_id
+        await acked(office, bulletin_id)
+        await until(lambda: len(radio.shown) == 2)
+        office.clock.advance(120)
+
+        def told() -> list[Any]:
+            with office.gateway.store.read() as tx:
+                return [row.on_air for row in tx.deliveries(bulletin_id)]
+
+        await until(lambda: all(told()))
+        areas = [area for one in told() for area in one.areas]
+        assert [("KR-26", 100, 1)] * 4 == [area[:3] for area in areas]
+        assert all(area.broadcasts[0] >= 1 for area in areas)
+
+    tell(office, radio, story)
+
+
 def test_restarted_controller_is_reloaded(office: Office, radio: Radio) -> None:
     """What it has lost is on air again by itself, and the history says so."""
 

@@ -1,4 +1,4 @@
-"""Answering: what waits is answered once, what cannot leave waits with it, and stopping loses none."""
+"""Answering: what waits is answered once, what cannot leave waits, and stopping loses none."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

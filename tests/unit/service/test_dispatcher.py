@@ -19,7 +19,7 @@ from cbgateway.domain.errors import (
     UnansweredError,
     UnknownNameError,
 )
-from cbgateway.domain.incoming import MessageState
+from cbgateway.domain.incoming import AreaOnAir, MessageState
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import (
     BroadcastReport,
@@ -63,7 +63,7 @@ class ScriptedLink:
     calls: list[Call] = field(default_factory=list)
     asked: list[Handle] = field(default_factory=list)
     told: OnAirReport | Exception = field(
-        default_factory=lambda: OnAirReport(MessageState.ENROUTE, (("KR-26", 98),))
+        default_factory=lambda: OnAirReport(MessageState.ENROUTE, (AreaOnAir("KR-26", 98),))
     )
     is_draining: bool = False
     window_max: int = 10
@@ -587,10 +587,15 @@ def test_peer_is_asked_once_what_became_of_a_broadcast(office: Any) -> None:
     assert names == {handle.name for handle in link.asked}
     assert len(link.asked) == len(link.calls)
     told = on_air(rows)[0]
-    assert (told.state, told.areas, told.problem) == (MessageState.ENROUTE, (("KR-26", 98),), "")
+    assert (told.state, told.areas, told.problem) == (
+        MessageState.ENROUTE,
+        (AreaOnAir("KR-26", 98),),
+        "",
+    )
     report = on_air_report(told)
     assert report is not None
-    assert report["areas"] == [{"area": "KR-26", "reached_percent": 98}]
+    said = {"area": "KR-26", "reached_percent": 98, "cells": None, "broadcasts": None}
+    assert report["areas"] == [said]
 
 
 def test_refused_question_is_kept_and_one_without_link_is_asked_again(office: Any) -> None:

@@ -1097,8 +1097,8 @@ def test_expired_order_is_settled_by_the_look_around(office: Any) -> None:
     assert desk.rows()[0].state is DeliveryState.ACKED
 
 
-def test_only_centres_are_asked_about_broadcasts(office: Any) -> None:
-    """A controller has no carrier's profile; its broadcasts are acknowledged all the same."""
+def test_peer_that_is_nobodys_is_not_asked_about_broadcasts(office: Any) -> None:
+    """It has no profile and is no controller; what it has done is acknowledged all the same."""
     desk = Desk(office)
     office.issue(office.document())
     one = desk.lease()[0]

@@ -55,6 +55,71 @@ def test_incident_that_was_turned_down_owes_nothing(office: Any) -> None:
     assert office.gateway.telling.promises() == []
 
 
+def test_miss_is_noted_once_and_stays_listed(office: Any) -> None:
+    """Until something newer is said; looking again changes nothing."""
+    office.issue(office.document(next_update="PT10M"))
+    told = office.gateway.telling
+    office.clock.advance(599)
+    assert told.sweep() == ()
+    office.clock.advance(1)
+    assert [one.bulletin_id for one in told.sweep()] == ["inc-1/1"]
+    office.clock.advance(kept.LOOK_AGAIN_S)
+
+    assert told.sweep() == ()
+    assert [one["is_missed"] for one in told.promises()] == [True]
+
+
+def test_what_is_over_is_watched_no_more(office: Any) -> None:
+    """The list of what has to be looked at is as long as what goes on."""
+    office.issue(office.document(next_update="PT10M"))
+    office.clock.advance(600)
+    office.gateway.telling.sweep()
+    office.issue(office.later("restored"))
+    office.gateway.telling.sweep()
+
+    with office.gateway.store.read() as tx:
+        assert tx.watched() == ()
+
+
+def test_incident_that_goes_on_after_all_owes_its_update(office: Any) -> None:
+    """Closed while its promise became due, and looked at then; opened again, it is missed."""
+    office.issue(office.document(next_update="PT10M"))
+    gateway, key = office.gateway, office.keys["bob"]
+    gateway.set_incident_state("inc-1", IncidentState.RESTORED, key=key)
+    office.clock.advance(600)
+    assert gateway.telling.sweep() == ()
+    gateway.set_incident_state("inc-1", IncidentState.INVESTIGATING, key=key)
+
+    assert [one.bulletin_id for one in gateway.telling.sweep()] == ["inc-1/1"]
+
+
+def test_promise_of_an_approval_that_lapsed_does_not_count(office: Any) -> None:
+    """The one before it counts again, at once."""
+    office.issue(office.document(next_update="PT10M"))
+    office.clock.advance(300)
+    office.issue(office.later("progress", next_update="PT55M"))
+    office.clock.advance(300)
+    told = office.gateway.telling
+    assert told.sweep() == ()
+    with office.gateway.store.transaction() as tx:
+        tx.set_bulletin_state("inc-1/2", BulletinState.RETURNED)
+
+    assert [one.bulletin_id for one in told.sweep()] == ["inc-1/1"]
+
+
+def test_many_are_looked_at_in_turn(office: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No transaction is long, and nothing is left over."""
+    monkeypatch.setattr(kept, "LOOKED_AT_ONCE", 2)
+    for number in range(5):
+        incident = office.document()["incident"] | {"id": f"inc-{number}"}
+        text = "가나다라마"[number]
+        office.submit(office.document(incident=incident, texts={"ko": f"{text} 지역 장애"}))
+    office.clock.advance(7200)
+
+    assert len(office.gateway.telling.sweep()) == 5
+    assert office.gateway.telling.sweep() == ()
+
+
 @pytest.mark.parametrize("waiting", ["pending", "draft"])
 def test_no_draft_where_somebody_is_on_it(office: Any, waiting: str) -> None:
     """The miss is noted, and what waits is not buried under a draft."""

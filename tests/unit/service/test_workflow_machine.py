@@ -433,8 +433,11 @@ class Workflow(RuleBasedStateMachine):
         name = incidents[index % len(incidents)]
         with self.gateway.store.read() as tx:
             state = tx.incident(name).state
+            regions = tx.bulletins(name)[-1].bulletin.regions
+        person = self.people[who]
+        is_in_charge = (person.may_submit or person.may_approve) and person.may_address(regions)
         refused: set[type[GatewayError]] = set()
-        if self.people[who].is_revoked:
+        if person.is_revoked or person.owner or not is_in_charge:
             refused = {PermissionDeniedError}
         elif to not in INCIDENT_TRANSITIONS[state]:
             refused = {WorkflowError}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from hypothesis import given
@@ -52,6 +53,31 @@ def test_canonical_form_sorts_and_escapes() -> None:
 
     expected = '{"a":[true,null,"é\\n"],"b":1,"\U0001f600":1,"\ufb33":2}'
     assert expected.encode() == canonical(document)
+
+
+@given(
+    document=st.dictionaries(
+        st.text(max_size=3),
+        st.recursive(
+            st.none() | st.booleans() | st.floats() | st.text() | st.integers(-(2**54), 2**54),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+            ),
+            max_leaves=8,
+        ),
+        max_size=4,
+    )
+)
+def test_canonical_form_is_that_of_the_reference(document: dict[str, Any]) -> None:
+    """Whatever writes it, the octets are the same, and the same is refused."""
+    try:
+        expected = rfc8785.dumps(document)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        with pytest.raises(InputError):
+            canonical(document)
+    else:
+        assert canonical(document) == expected
 
 
 @pytest.mark.parametrize("document", [{"n": float("nan")}, {"n": 2**60}, {"s": "\ud800"}])

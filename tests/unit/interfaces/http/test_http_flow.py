@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from cbgateway.interfaces.http.client import content_of
-from tests.front import Front
+from tests.conftest import Office
+from tests.front import Front, serving
+from tests.radio import join_network
 
 
 def problem(response: Any) -> tuple[int, str]:
@@ -233,3 +235,30 @@ def test_contents_follow_from_the_address() -> None:
     assert "cbgateway-decision-2" == content_of("http://x/v1/bulletins/a/1:approve")
     assert "cbgateway-take-back-1" == content_of("http://x/v1/bulletins/a/1:withdraw")
     assert "cbgateway-alarm-1" == content_of("http://x/v1/alarms")
+
+
+def test_plan_shows_cells_of_each_controller_and_where_there_is_none(office: Office) -> None:
+    """Cells as they are named to the controller, and the regions that no cell reaches."""
+    cells = "\n".join(
+        f"{controller},{region},450-08,1,{cell},,"
+        for controller, region, cell in (
+            ("bsc-1", "KR-26", 1),
+            ("bsc-1", "KR-26", 2),
+            ("bsc-1", "KR-31", 3),
+            ("bsc-2", "KR-26", 4),
+        )
+    )
+    names = {name: {"host": "127.0.0.1", "port": 1} for name in ("bsc-1", "bsc-2")}
+    join_network(office, names, cells, carriers=True)
+    with serving(office) as front:
+        document = office.document(regions=["KR-26", "KR-11"])
+        bulletin_id = front.submit(document).json()["bulletin"]
+        plan = front.ask("GET", f"/v1/plans/{bulletin_id}", by="bob").json()
+    office.close_radio()
+
+    (network,) = plan["cells"]
+    assert ("kt-gsm", ["KR-11"]) == (network["network"], network["regions_bare"])
+    found = {one["controller"]: one for one in network["controllers"]}
+    assert {"bsc-1": 2, "bsc-2": 1} == {name: one["cells"] for name, one in found.items()}
+    assert ["450-08-1-1", "450-08-1-2"] == found["bsc-1"]["places"]
+    assert plan["carriers"]["bsc-1"]["broadcasts"] == 2
