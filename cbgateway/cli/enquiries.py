@@ -33,16 +33,16 @@ def status(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table("carrier", "number", "asked", "answered", "waiting", "limited", "blocked")
-    table.add_column("late")
-    table.add_column("in doubt")
-    table.add_column("within 3 s")
-    table.add_column("subscribers")
     for code, one in found.items():
-        names = ("asked", "answered", "waiting", "limited", "blocked", "late", "in_doubt")
-        counts = [str(one[name]) for name in names]
-        table.add_row(code, one["number"], *counts, _within(one, 3.0), str(one["subscribers"]))
-    console.print(table if found else NOBODY)
+        console.print(
+            f"[bold]{code}[/bold] ({one['number']}): {one['asked']} asked, "
+            f"{one['answered']} answered{_within(one, 3.0)}, {one['waiting']} waiting"
+        )
+        names = ("limited", "blocked", "late", "refused", "in_doubt")
+        rest = ", ".join(f"{one[name]} {name.replace('_', ' ')}" for name in names)
+        console.print(f"  {rest}; {one['subscribers']} subscribers")
+    if not found:
+        console.print(NOBODY)
 
 
 @app.command(
@@ -111,4 +111,4 @@ NOBODY = "Nobody is answered: cbgateway.toml has no carriers under [enquiries]."
 def _within(one: dict[str, Any], limit_s: float) -> str:
     """Say what share of the answers came within a time."""
     below = next(count for limit, count in one["latency_s_buckets"] if limit == limit_s)
-    return f"{below / one['answered']:.1%}" if one["answered"] else ""
+    return f" ({below / one['answered']:.1%} within {limit_s:g} s)" if one["answered"] else ""

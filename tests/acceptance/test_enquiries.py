@@ -38,12 +38,17 @@ WINDOW = 100
 TURN_S = 0.02
 
 
+def seeded(seed: int) -> random.Random:
+    """Give what repeats itself."""
+    return random.Random(seed)  # noqa: S311 - a seed has to repeat itself
+
+
 class Scene:
     """A gateway and KT's message centre with its phones, in virtual time."""
 
     def __init__(self, office: Any) -> None:
         self.office = office
-        self.loop = VirtualLoop(Weather(random.Random(1), roughness=0.0))
+        self.loop = VirtualLoop(Weather(seeded(1), roughness=0.0))
         settings = load_settings(office.gateway.home)
         store = DirectStore.open(settings.database)
         marks = Marks.open(settings.marks)
@@ -67,8 +72,8 @@ class Scene:
         self.password = settings.carriers["kt"].password_file.read_text().strip()
         areas = {region.name["en"]: code for code, region in self.deployment.regions.items()}
         self.centre = Centre("kt", phones, areas, self, self.password)
-        weather = Weather(random.Random(2), roughness=0.0)
-        self.loop.servers[2775] = lambda: self.centre.protocol(weather, random.Random(3))
+        weather = Weather(seeded(2), roughness=0.0)
+        self.loop.servers[2775] = lambda: self.centre.protocol(weather, seeded(3))
 
     def now(self) -> Any:
         """Give the time, which goes on with the loop's."""
