@@ -10,7 +10,7 @@ PEERS := tests/integration/peers/node_modules/.installed
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
 	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
-	bench-cbsp bench-core bench-http bench-smpp bench-smsc lock peers clean
+	bench-cbsp bench-core bench-enquiries bench-http bench-smpp bench-smsc lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -121,6 +121,9 @@ bench-core: setup ## measure the durable core: acceptance, start-up, a million r
 
 bench-http: setup ## measure intake over HTTP beside a bare server
 	$(BIN)/python benchmarks/bench_http.py
+
+bench-enquiries: setup ## measure answers to 200 questions a second beside a bulletin: OPTIONS=...
+	$(BIN)/python benchmarks/bench_enquiries.py $(OPTIONS)
 
 bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
 	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)

@@ -225,8 +225,9 @@ _DIGIT = re.compile(r"\d")
 
 def masked(text: str) -> str:
     """Give what is kept of a question: one line, without links, addresses and digits."""
-    shown = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)
-    folded = unicodedata.normalize("NFKC", shown[:TEXT_CHARACTERS_MAX]).casefold()
+    begin = text[:TEXT_CHARACTERS_MAX]
+    shown = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in begin)
+    folded = unicodedata.normalize("NFKC", shown).casefold()[:TEXT_CHARACTERS_MAX]
     plain = _DIGIT.sub("#", _LINK.sub("@", folded))
     return " ".join(plain.split())[:QUESTION_CHARACTERS_MAX].strip(" ?!.,~@")
 
