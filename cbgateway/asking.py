@@ -56,6 +56,7 @@ class Asking:
 
         Raises:
             ConfigurationError: a carrier that should be answered by cannot be.
+            KeyUnusableError: the keys cannot be used.
         """
         if not self.deployment.asked_at:
             return None
@@ -67,6 +68,7 @@ class Asking:
                 raise ConfigurationError(msg)
             answering[peer_id] = link
         keys = EnquiryKeys(self.settings.enquiries.keys_file)
+        keys.of(self.clock.now())  # what is wrong with them is said at the start
         return Answering(
             self.store,
             self.deployment,
