@@ -38,6 +38,10 @@ class EnquiryLedger(Protocol):
         """List the messages to one number that wait, the oldest first."""
         ...
 
+    def count_enquiries(self, peer_id: str, destination: str) -> int:
+        """Count the messages to one number that wait."""
+        ...
+
     def put_back(self, message: StoredMessage) -> None:
         """Keep a message that was taken out, with the time when it came."""
         ...

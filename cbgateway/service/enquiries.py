@@ -53,8 +53,6 @@ LOOKED_BACK_DAYS = 7
 """Outages that are over are told of when they began so lately."""
 QUESTIONS_MAX = 10_000
 """Different questions that are kept."""
-WAITING_SHOWN_MAX = 1_000
-"""Questions that wait are counted so far."""
 IN_FLIGHT = "in_flight"
 
 
@@ -388,7 +386,7 @@ def summary(tx: Transaction, deployment: Deployment) -> dict[str, Any]:
     return {
         peer_id: {
             "number": number,
-            "waiting": len(tx.enquiries(peer_id, number, limit=WAITING_SHOWN_MAX)),
+            "waiting": tx.count_enquiries(peer_id, number),
             "subscribers": subscribers[peer_id],
             **_counted({what: n for (peer, what), n in totals.items() if peer == peer_id}),
         }

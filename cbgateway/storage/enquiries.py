@@ -20,6 +20,10 @@ class EnquiryRows(Statements):
         rows = self._rows("enquiries", peer_id=peer_id, destination=destination, limit=limit)
         return tuple(map(message_of, rows))
 
+    def count_enquiries(self, peer_id: str, destination: str) -> int:
+        found = self._run("count_enquiries", peer_id=peer_id, destination=destination)
+        return int(next(iter(found))[0])
+
     def put_back(self, message: StoredMessage) -> None:
         taken = message.message
         self._run(

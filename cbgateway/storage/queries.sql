@@ -524,6 +524,9 @@ ORDER BY sent_ms;
 SELECT * FROM incoming_message WHERE peer_id = :peer_id AND destination = :destination
 ORDER BY message_number LIMIT :limit;
 
+-- name: count_enquiries
+SELECT count(*) FROM incoming_message WHERE peer_id = :peer_id AND destination = :destination;
+
 -- name: recipient
 SELECT region, number, language FROM recipient WHERE carrier = :carrier AND number = :number;
 
