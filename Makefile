@@ -9,8 +9,8 @@ PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
-	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz check demo states openapi schemathesis bench \
-	bench-cbsp bench-core bench-enquiries bench-http bench-smpp bench-smsc lock peers clean
+	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz bad-inputs check demo \
+	states asyncapi openapi schemathesis bench bench-mqtt bench-cbsp bench-core bench-enquiries bench-http bench-smpp bench-smsc lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +90,9 @@ campaign-uml: setup ## cut the power of a whole machine (User-mode Linux, root):
 fuzz: setup ## feed every decoder N bad inputs: N=1000000 FUZZ_OPTIONS="--engine atheris"
 	$(BIN)/python -m tests.fuzz.run --inputs $(N) $(FUZZ_OPTIONS)
 
+bad-inputs: setup ## try the catalogue of bad inputs, and count them
+	$(BIN)/pytest -q --numprocesses auto tests/conformance
+
 schemathesis: setup ## ask everything of the OpenAPI document for half a minute; no 5xx
 	$(BIN)/python -m tests.openapi.run
 
@@ -146,6 +149,9 @@ $(PEERS): tests/integration/peers/package-lock.json Makefile
 	command -v osmo-bts-virtual >/dev/null || need="$$need osmo-bts"; \
 	command -v ip >/dev/null || need="$$need iproute2"; \
 	command -v mosquitto_sub >/dev/null || need="$$need mosquitto mosquitto-clients"; \
+	command -v curl >/dev/null || need="$$need curl"; \
+	command -v jq >/dev/null || need="$$need jq"; \
+	command -v openssl >/dev/null || need="$$need openssl"; \
 	command -v chromium >/dev/null || need="$$need chromium"; \
 	command -v bearerbox >/dev/null || need="$$need kannel"; \
 	[ -z "$$need" ] || { apt-get update -qq && \

@@ -166,7 +166,13 @@ class Gateway:
     def desk(self) -> Desk:
         """The one intake, which commands and servers share."""
         return Desk(
-            self.settings, self.deployment, self.store, self.marks, self.clock, self.keyring
+            self.settings,
+            self.deployment,
+            self.store,
+            self.marks,
+            self.clock,
+            self.keyring,
+            ballast_of(self.settings),
         )
 
     @property

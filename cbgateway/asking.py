@@ -11,11 +11,9 @@ from typing import Any
 
 from loguru import logger
 
-from cbgateway.domain.enquiry import masked
 from cbgateway.domain.errors import (
     ConfigurationError,
     GatewayError,
-    InputError,
     KeyUnusableError,
     StoreFailedError,
 )
@@ -26,7 +24,7 @@ from cbgateway.service import proposals
 from cbgateway.service.answering import Answering
 from cbgateway.service.crowds import CAUSE, Crowd, find_crowds, report_documents
 from cbgateway.service.deployment import Deployment
-from cbgateway.service.enquiries import Enquiries, summary
+from cbgateway.service.enquiries import Enquiries, note_question, summary
 from cbgateway.service.outlook import question_documents
 from cbgateway.settings import OTHERS, Settings
 from cbgateway.signing.canonical import canonical
@@ -34,7 +32,6 @@ from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.pseudonyms import KEY_OCTETS, Pseudonyms, new_key
 from cbgateway.storage.sqlite import SqliteStore
 
-NOTE_SOURCE_CHARACTERS_MAX = 60
 WATCH_S = 5.0
 """How often reports are counted; nobody waits for it."""
 
@@ -96,21 +93,9 @@ class Asking:
         return question_documents(tx, limit=limit)
 
     def note(self, text: str, *, source: str) -> str:
-        """Note a question that somebody could not answer; gives what is kept of it.
-
-        Raises:
-            InputError: nothing is left of it, or nobody says who asks.
-        """
-        question, source = masked(text), source.strip()
-        if not question:
-            msg = "a question: some words, digits and addresses are left out"
-            raise InputError(msg)
-        if not source or len(source) > NOTE_SOURCE_CHARACTERS_MAX or not source.isprintable():
-            msg = f"source: a name of 1 to {NOTE_SOURCE_CHARACTERS_MAX} characters"
-            raise InputError(msg)
+        """Note a question that somebody could not answer; see `service.enquiries.note_question`."""
         with self.store.transaction() as tx:
-            tx.note_question(question, source=source, at=self.clock.now())
-        return question
+            return note_question(tx, text, source=source, now=self.clock.now())
 
     # Many reports propose a suspected outage
 

@@ -14,7 +14,7 @@ from cbgateway.domain.delivery import BulletinRecord
 from cbgateway.domain.errors import DiskFullError, SignatureInvalidError, StaleError
 from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Clock, Transaction
-from cbgateway.home import ballast_of
+from cbgateway.home import Ballast
 from cbgateway.interfaces.cap.exchange import CapExchange
 from cbgateway.interfaces.cap.incoming import CapSender, open_cap
 from cbgateway.keyring import Keyring
@@ -43,6 +43,7 @@ class Desk:
     marks: Marks
     clock: Clock
     keyring: Keyring
+    ballast: Ballast
 
     def submission(
         self, request: intake.Request, signature: str, *, as_draft: bool = False
@@ -260,7 +261,7 @@ class Desk:
             with self.store.transaction() as tx:
                 return write.work(tx)
         except DiskFullError:
-            if not write.is_urgent or not ballast_of(self.settings).release():
+            if not write.is_urgent or not self.ballast.release():
                 raise
         with self.store.transaction() as tx:
             return write.work(tx)
@@ -275,8 +276,7 @@ class Desk:
         return await self.store.run(write.work)
 
     def _check_room(self, write: Write[T]) -> None:
-        ballast = ballast_of(self.settings)
-        if not write.is_urgent and not ballast.is_there() and not ballast.hold():
+        if not write.is_urgent and not self.ballast.is_there() and not self.ballast.hold():
             raise DiskFullError(FULL)
 
     def _prepare_again(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("ci")
+
+BAD_INPUTS = re.compile(r"tests/conformance/test_bad_(\w+)\.py::")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many bad inputs were tried: the tests of the catalogue that have passed."""
+    passed = [BAD_INPUTS.match(one.nodeid) for one in terminalreporter.stats.get("passed", ())]
+    tried = Counter(match[1] for match in passed if match is not None)
+    if tried:
+        parts = ", ".join(f"{what} {count}" for what, count in sorted(tried.items()))
+        terminalreporter.write_line(f"bad inputs refused: {tried.total()} ({parts})")
+
 
 NOON = datetime(2021, 10, 25, 3, 0, tzinfo=UTC)
 KOREAN = "[과기정통부] 11:16부터 전국 KT 인터넷·통화 장애. 원인 확인 중. 다음 안내 12:00"

@@ -472,7 +472,7 @@ def _report(gateway: Gateway, bulletin_id: str) -> dict[str, Any]:
     with gateway.store.read() as tx:
         record = tx.bulletin(bulletin_id)
         if record is None:
-            known = tuple(one.bulletin.bulletin_id for one in tx.bulletins())[-10:]
+            known = tx.last_bulletin_ids(limit=10)
             raise UnknownNameError("bulletin", bulletin_id, known=known or ("none yet",))
         return bulletin_report(record, tx.deliveries(bulletin_id))
 

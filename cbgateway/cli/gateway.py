@@ -28,7 +28,7 @@ from cbgateway.cli.common import (
 )
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import GatewayError
-from cbgateway.process import arm_failpoints, configure_logging
+from cbgateway.process import arm_failpoints, configure_logging, shorten_pauses
 
 INIT_EXAMPLES = examples(
     "cbgateway init --home lab --mode test --country kr",
@@ -106,6 +106,7 @@ def serve(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
         arm_failpoints(gateway.settings.mode)
 
         def ready() -> None:
+            shorten_pauses()
             logger.info("ready")
             mode, carriers = gateway.settings.mode, ", ".join(gateway.settings.carriers)
             if as_json:

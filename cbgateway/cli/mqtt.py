@@ -24,6 +24,7 @@ from cbgateway.cli.common import (
 )
 from cbgateway.domain.errors import InputError
 from cbgateway.front import broker_address
+from cbgateway.interfaces.mqtt.address import BrokerAddress
 from cbgateway.interfaces.mqtt.asyncapi import octets as asyncapi_octets
 from cbgateway.interfaces.mqtt.commands import VALID_MAX, write_command
 from cbgateway.interfaces.mqtt.topics import ALARM, INCIDENT, SUBMIT, Topics
@@ -41,6 +42,14 @@ File = Annotated[Path, typer.Argument(help="The document (JSON); - for standard 
 Sender = Annotated[str, typer.Option("--as", help="Who you are to the gateway.")]
 IsAlarm = Annotated[bool, typer.Option("--alarm", help="It is an alarm, no bulletin.")]
 IsIncident = Annotated[bool, typer.Option("--incident", help="It says how far an outage has got.")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="CBGATEWAY_MQTT_PASSWORD_FILE",
+        help="Your password at the broker, where you are known by the name of --as.",
+        show_default="what cbgateway.toml says of the gateway's own user",
+    ),
+]
 Timeout = Annotated[float, typer.Option(help="How long to wait for the receipt.", min=0.1, max=300)]
 
 
@@ -88,25 +97,35 @@ def _what(*, alarm: bool, incident: bool) -> str:
     ),
 )
 @reports_errors
-def publish(
+def publish(  # noqa: PLR0913 - each is an option of the command
     file: File,
     *,
     sender: Sender,
     key: KeyFile,
     alarm: IsAlarm = False,
     incident: IsIncident = False,
+    password_file: PasswordFile = None,
     timeout: Timeout = TIMEOUT_S,
     home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
     """Sign a document, publish it, and wait until the gateway says that it is committed."""
     settings, topics = _settings(home)
-    address = broker_address(settings, client_id=f"cbgateway-cli-{secrets.token_hex(4)}")
+    address = _address(settings, sender, password_file)
     what = _what(alarm=alarm, incident=incident)
     one = _signed(topics, file, sender, key, what, counts_for=timedelta(seconds=timeout))
     from cbgateway.interfaces.mqtt.client import ask, run  # noqa: PLC0415 - takes a while to load
 
-    receipt = run(ask(address, one.topic, one.payload, one.reply_to, timeout))
+    receipt = run(
+        ask(
+            address,
+            one.topic,
+            one.payload,
+            reply_to=one.reply_to,
+            state=topics.state("gateway"),
+            timeout_s=timeout,
+        )
+    )
     if as_json:
         print_json(receipt)
     else:
@@ -143,18 +162,25 @@ def sign(
 
 
 @app.command(
-    "tail", epilog=examples("cbgateway mqtt tail", "cbgateway mqtt tail --count 1 state/gateway")
+    "tail",
+    epilog=examples(
+        "cbgateway mqtt tail",
+        "cbgateway mqtt tail --count 1 state/gateway",
+        "cbgateway mqtt tail 'state/region/#' --as monitor --password-file monitor.password",
+    ),
 )
 @reports_errors
 def tail(
     below: Annotated[str, typer.Argument(help="Topics below mode and site.")] = "#",
     *,
     count: Annotated[int, typer.Option(help="End after so many; 0 for never.", min=0)] = 0,
+    sender: Annotated[str, typer.Option("--as", help="Who you are to the broker.")] = "monitor",
+    password_file: PasswordFile = None,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Print what the gateway tells, one JSON object a line, until interrupted."""
     settings, topics = _settings(home)
-    address = broker_address(settings, client_id=f"cbgateway-cli-{secrets.token_hex(4)}")
+    address = _address(settings, sender, password_file)
     from cbgateway.interfaces.mqtt.client import run, watch  # noqa: PLC0415 - takes a while to load
 
     with suppress(KeyboardInterrupt):
@@ -166,6 +192,14 @@ def tail(
 def asyncapi() -> None:
     """Print the AsyncAPI document of this version."""
     typer.echo(asyncapi_octets(), nl=False)
+
+
+def _address(settings: MqttSettings, name: str, password_file: Path | None) -> BrokerAddress:
+    """Give the broker, where whoever has a password of its own is known by its own name."""
+    if password_file is not None:
+        login = {"username": name, "password_file": password_file}
+        settings = settings.model_copy(update=login)
+    return broker_address(settings, client_id=f"cbgateway-cli-{secrets.token_hex(4)}")
 
 
 def _settings(home: Path) -> tuple[MqttSettings, Topics]:

@@ -150,6 +150,10 @@ class Transaction(EnquiryLedger, Protocol):
         """List the incidents, oldest first."""
         ...
 
+    def told_incidents(self) -> tuple[Incident, ...]:
+        """List the incidents of which a bulletin was approved, oldest first."""
+        ...
+
     def incidents_after(self, incident_id: str, *, limit: int) -> tuple[Incident, ...]:
         """List some of the incidents, by name, that come after one; empty for the beginning."""
         ...
@@ -190,6 +194,10 @@ class Transaction(EnquiryLedger, Protocol):
         """List bulletins, in order."""
         ...
 
+    def last_bulletin_ids(self, *, limit: int) -> tuple[str, ...]:
+        """Name the last of all bulletins, in order; to show somebody what there is."""
+        ...
+
     def recent_texts(
         self, sender: str, language: str, *, since: datetime, limit: int
     ) -> Iterator[TextRecord]:
@@ -200,8 +208,8 @@ class Transaction(EnquiryLedger, Protocol):
         """List where its sender has lately told the same regions the same."""
         ...
 
-    def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:
-        """List the bulletins whose time has passed, and whose state does not say so yet."""
+    def ended_bulletins(self, *, at: datetime, limit: int) -> tuple[BulletinRecord, ...]:
+        """List some bulletins whose time has passed, and whose state does not say so yet."""
         ...
 
     def undispatched_bulletins(self, *, before: datetime) -> tuple[BulletinRecord, ...]:
@@ -513,8 +521,8 @@ class Transaction(EnquiryLedger, Protocol):
         """Count what is open, by peer and state."""
         ...
 
-    def past_expiry(self, *, at: datetime) -> tuple[Delivery, ...]:
-        """List what waits or is in doubt and may not be sent any more."""
+    def past_expiry(self, *, at: datetime, limit: int) -> tuple[Delivery, ...]:
+        """List some of what waits or is in doubt and may not be sent any more."""
         ...
 
     def handle(self, delivery: Delivery) -> Handle:

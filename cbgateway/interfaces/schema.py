@@ -217,7 +217,8 @@ def parse_json(octets: bytes) -> dict[str, Any]:
         raise MalformedError(msg, fault="body-too-large")
     document = _load(octets)
     try:
-        json.dumps(document, ensure_ascii=False).encode("utf-8")  # no lone surrogates
+        if b"\\u" in octets:  # only so can half of a surrogate pair be written
+            json.dumps(document, ensure_ascii=False).encode("utf-8")
     except UnicodeError as error:
         msg = f"not UTF-8 text: {error}"
         raise InputError(msg) from error

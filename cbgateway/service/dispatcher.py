@@ -120,8 +120,8 @@ class Dispatcher:
         next_sweep = loop.time()
         while True:
             if loop.time() >= next_sweep:
-                next_sweep = loop.time() + SWEEP_INTERVAL_S
-                await self._store.run(self._sweep)
+                has_more = await self._store.run(self._sweep)
+                next_sweep = loop.time() + (0.0 if has_more else SWEEP_INTERVAL_S)
                 self._wake()
             elif self._store.has_changed():
                 self._wake()
@@ -139,7 +139,7 @@ class Dispatcher:
         self._confirmed = tx.count("clock")
         return self._outbox.recover(tx, now=self._clock.now())
 
-    def _sweep(self, tx: Transaction) -> None:
+    def _sweep(self, tx: Transaction) -> bool:
         if tx.count("clock") != self._confirmed:
             self._confirmed = tx.count("clock")
             self._clock.confirm()
@@ -149,7 +149,7 @@ class Dispatcher:
             detail = {"by_s": round(jump.by_s, 3), "is_held": jump.is_held}
             tx.record(Event(now, "clock", "jumped", GATEWAY, detail))
             logger.bind(**detail).error("the clock jumped")
-        self._outbox.sweep(tx, now=now)
+        return self._outbox.sweep(tx, now=now)
 
 
 class _Peer:

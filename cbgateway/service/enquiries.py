@@ -24,6 +24,7 @@ from cbgateway.domain.enquiry import (
     masked,
     understand,
 )
+from cbgateway.domain.errors import InputError
 from cbgateway.domain.incoming import StoredMessage
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import Transaction
@@ -53,6 +54,8 @@ LOOKED_BACK_DAYS = 7
 """Outages that are over are told of when they began so lately."""
 QUESTIONS_MAX = 10_000
 """Different questions that are kept."""
+SOURCE_CHARACTERS_MAX = 60
+"""Of who was asked, such as a desk."""
 IN_FLIGHT = "in_flight"
 
 
@@ -212,7 +215,7 @@ class Enquiries:
         """Read what went out of outages that go on, or were over lately."""
         since = now - timedelta(days=LOOKED_BACK_DAYS)
         outages = []
-        for incident in tx.incidents():
+        for incident in tx.told_incidents():
             if incident.state in ENDED and incident.started_at < since:
                 continue
             notices = notices_of(tx.bulletins(incident.incident_id))
@@ -375,6 +378,23 @@ def _count(tx: Transaction, peer_id: str, counts: "Counter[str]") -> None:
     for what, count in counts.items():
         if count:
             tx.add_total(peer_id, what, count)
+
+
+def note_question(tx: Transaction, text: str, *, source: str, now: datetime) -> str:
+    """Note a question that somebody could not answer; gives what is kept of it.
+
+    Raises:
+        InputError: nothing is left of it, or nobody says who was asked.
+    """
+    question, source = masked(text), source.strip()
+    if not question:
+        msg = "question: some words; digits and addresses are left out"
+        raise InputError(msg)
+    if not source or len(source) > SOURCE_CHARACTERS_MAX or not source.isprintable():
+        msg = f"source: a name of 1 to {SOURCE_CHARACTERS_MAX} characters"
+        raise InputError(msg)
+    tx.note_question(question, source=source, at=now)
+    return question
 
 
 def summary(tx: Transaction, deployment: Deployment) -> dict[str, Any]:

@@ -306,7 +306,7 @@ def take_back(
 def _find(tx: Transaction, bulletin_id: str) -> BulletinRecord:
     record = tx.bulletin(bulletin_id)
     if record is None:
-        known = tuple(one.bulletin.bulletin_id for one in tx.bulletins())[-10:]
+        known = tx.last_bulletin_ids(limit=10)
         raise UnknownNameError("bulletin", bulletin_id, known=known or ("none yet",))
     return record
 

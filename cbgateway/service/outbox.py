@@ -53,6 +53,8 @@ RETRY_DELAY_MAX_S = 60
 """Longest pause before an order is tried again; it is tried until it expires."""
 ASK_AGAIN_S = 60
 """When a question about a broadcast that could not be asked is asked again."""
+SWEPT_AT_ONCE = 64
+"""Of what has expired, in one transaction; after a week's rest there may be thousands."""
 RANK_MAX = 1_000
 """Beyond every rank that a profile may have."""
 RETIRED = {BulletinState.SUPERSEDED, BulletinState.WITHDRAWN}
@@ -571,12 +573,18 @@ class Outbox:
             self._finish(tx, stream, record, now)
         return is_in_doubt
 
-    def sweep(self, tx: Transaction, *, now: datetime) -> None:
-        """Let time pass: expiries, and approvals that have become too old."""
-        for delivery in tx.past_expiry(at=now):
+    def sweep(self, tx: Transaction, *, now: datetime) -> bool:
+        """Let time pass: expiries, and approvals that have become too old.
+
+        Returns:
+            True when there was more than one transaction should hold others up for.
+        """
+        passed = tx.past_expiry(at=now, limit=SWEPT_AT_ONCE)
+        for delivery in passed:
             settle(tx, delivery, DeliveryState.EXPIRED, now, "its time passed")
             _log(delivery).warning("expired")
-        for record in tx.ended_bulletins(at=now):
+        ended = tx.ended_bulletins(at=now, limit=SWEPT_AT_ONCE)
+        for record in ended:
             bulletin_id = record.bulletin.bulletin_id
             tx.set_bulletin_state(bulletin_id, BulletinState.EXPIRED)
             tx.record(Event(now, bulletin_id, "expired", GATEWAY, {}))
@@ -584,6 +592,7 @@ class Outbox:
         for record in tx.undispatched_bulletins(before=now - valid):
             if self._has_lapsed(tx, record, now):
                 self._lapse(tx, record, now)
+        return max(len(passed), len(ended)) == SWEPT_AT_ONCE
 
     def _has_lapsed(self, tx: Transaction, record: BulletinRecord, now: datetime) -> bool:
         """Tell whether an approval is too old to begin; what is under way has begun."""

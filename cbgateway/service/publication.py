@@ -155,7 +155,7 @@ def notices_of(records: Iterable[BulletinRecord]) -> tuple[Notice, ...]:
 def publication(tx: Transaction, gateway_id: str, *, mode: Mode, now: datetime) -> Publication:
     """Give what the public may see now."""
     outages = []
-    for incident in tx.incidents():
+    for incident in tx.told_incidents():
         notices = notices_of(tx.bulletins(incident.incident_id))
         if notices:
             outages.append(Outage(incident, notices))

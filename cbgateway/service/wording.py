@@ -127,11 +127,20 @@ def with_code(text: str, code: str) -> str:
 
 def free_contacts(deployment: Deployment, bulletin: Bulletin) -> tuple[Found, ...]:
     """Give the numbers and links in a bulletin's texts that the directory does not have."""
-    found: dict[str, Found] = {}
-    for text in bulletin.words.values():
-        for one in unverified(deployment.directory.find(text)):
-            found.setdefault(one.shown, one)
-    return tuple(found.values())
+    return _free(_contacts(deployment, bulletin))
+
+
+def _contacts(deployment: Deployment, bulletin: Bulletin) -> list[Found]:
+    """Give every number and link in a bulletin's texts."""
+    return [one for text in bulletin.words.values() for one in deployment.directory.find(text)]
+
+
+def _free(found: Iterable[Found]) -> tuple[Found, ...]:
+    """Give those that the directory does not have, each once."""
+    free: dict[str, Found] = {}
+    for one in unverified(found):
+        free.setdefault(one.shown, one)
+    return tuple(free.values())
 
 
 def read_back_phrase(deployment: Deployment, bulletin: Bulletin) -> str:
@@ -170,7 +179,8 @@ def _check_contacts(
     read_back: Iterable[str],
 ) -> None:
     typed = {digits_of(one) for one in read_back}
-    for one in free_contacts(deployment, bulletin):
+    contacts = _contacts(deployment, bulletin)
+    for one in _free(contacts):
         if one.is_link:
             problem = "is a link that the directory does not have (contacts/ in the profiles)"
             raise ContactError(problem, contact=one.shown)
@@ -182,11 +192,10 @@ def _check_contacts(
             raise ContactError(problem, contact=one.shown)
     if incident is None or bulletin.kind in AFTERWARDS:
         return
-    for text in bulletin.texts.values():
-        for found in deployment.directory.find(text):
-            if found.contact is not None and incident.carrier in found.contact.depends_on:
-                problem = f"does not work while the network of {incident.carrier!r} is down"
-                raise ContactError(problem, contact=found.shown)
+    for found in contacts:
+        if found.contact is not None and incident.carrier in found.contact.depends_on:
+            problem = f"does not work while the network of {incident.carrier!r} is down"
+            raise ContactError(problem, contact=found.shown)
 
 
 def _check_words(deployment: Deployment, bulletin: Bulletin) -> tuple[str, ...]:

@@ -52,10 +52,13 @@ def verifies(public_key: bytes, signature: bytes, message: bytes) -> bool:
     asked here.
     """
     try:
-        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+        _public_key(public_key).verify(signature, message)
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+_public_key = lru_cache(maxsize=VERIFIED_MAX)(Ed25519PublicKey.from_public_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,12 @@ FROM incident WHERE incident_id = :incident_id;
 -- name: incidents
 SELECT incident_id, carrier, services, started_ms, state FROM incident ORDER BY started_ms;
 
+-- name: told_incidents
+-- what only waits, however much of it, costs the public pages nothing
+SELECT incident_id, carrier, services, started_ms, state FROM incident
+WHERE incident_id IN (SELECT incident_id FROM bulletin WHERE plan IS NOT NULL)
+ORDER BY started_ms;
+
 -- name: incidents_after
 SELECT incident_id, carrier, services, started_ms, state
 FROM incident WHERE incident_id > :after ORDER BY incident_id LIMIT :limit;
@@ -105,6 +111,9 @@ FROM bulletin ORDER BY incident_id, number;
 SELECT document, state, submission, decision
 FROM bulletin WHERE incident_id = :incident_id ORDER BY number;
 
+-- name: last_bulletin_ids
+SELECT bulletin_id FROM bulletin ORDER BY incident_id DESC, number DESC LIMIT :limit;
+
 -- name: recent_texts
 SELECT bulletin_id, state, json_extract(document, '$.texts.' || :language) AS text,
   json_extract(document, '$.code') AS code
@@ -118,7 +127,8 @@ ORDER BY submitted_ms DESC;
 
 -- name: ended_bulletins
 SELECT document, state, submission, decision FROM bulletin
-WHERE state IN ('pending', 'returned', 'approved', 'live') AND expires_ms <= :at_ms;
+WHERE state IN ('pending', 'returned', 'approved', 'live') AND expires_ms <= :at_ms
+ORDER BY expires_ms LIMIT :limit;
 
 -- name: undispatched_bulletins
 -- approved, and nothing of it has left or may have
@@ -383,7 +393,7 @@ WHERE state IN ('ready', 'intent', 'in_doubt') GROUP BY peer_id, state;
 SELECT * FROM delivery INDEXED BY delivery_open
 WHERE state IN ('ready', 'intent', 'in_doubt') AND expires_ms <= :at_ms
   AND (state = 'ready' OR state = 'in_doubt' AND due_ms IS NOT NULL)
-ORDER BY delivery_id;
+ORDER BY expires_ms, delivery_id LIMIT :limit;
 
 -- name: add_taken_ids
 INSERT INTO taken_ids (peer_id, delivery_id, parts, start, ids)

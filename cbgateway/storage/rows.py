@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from cbgateway.domain.broadcast import SerialNumber
@@ -42,6 +43,7 @@ from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.people import Key, Permission, Person, Severity
 
 FORMAT = 1  # of the JSON documents in bulletin rows
+PERMISSIONS_MAX = 128  # that are remembered as they were read
 
 
 def milliseconds(at: datetime) -> int:
@@ -72,20 +74,26 @@ def permission_document(permission: Permission) -> dict[str, Any]:
 
 def person_of(row: dict[str, Any]) -> Person:
     """Read a person."""
-    permission = json.loads(row["permission"])
     return Person(
         name=row["name"],
         may_submit=bool(row["may_submit"]),
         may_approve=bool(row["may_approve"]),
-        permission=Permission(
-            regions=tuple(permission["regions"]),
-            classes=tuple(permission["classes"]),
-            channels=tuple(map(Channel, permission["channels"])),
-            severity_max=Severity(permission["severity_max"]),
-            kinds=tuple(map(BulletinKind, permission["kinds"])),
-        ),
+        permission=permission_of(row["permission"]),
         owner=row["owner"],
         is_revoked=bool(row["is_revoked"]),
+    )
+
+
+@lru_cache(maxsize=PERMISSIONS_MAX)
+def permission_of(text: str) -> Permission:
+    """Read a permission; the same text says the same, and most people's are alike."""
+    permission = json.loads(text)
+    return Permission(
+        regions=tuple(permission["regions"]),
+        classes=tuple(permission["classes"]),
+        channels=tuple(map(Channel, permission["channels"])),
+        severity_max=Severity(permission["severity_max"]),
+        kinds=tuple(map(BulletinKind, permission["kinds"])),
     )
 
 

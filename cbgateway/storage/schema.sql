@@ -67,6 +67,7 @@ CREATE TABLE bulletin (
 CREATE INDEX bulletin_open ON bulletin (expires_ms)
   WHERE state IN ('pending', 'returned', 'approved', 'live');
 CREATE INDEX bulletin_undispatched ON bulletin (decided_ms) WHERE state = 'approved';
+CREATE INDEX bulletin_told ON bulletin (incident_id) WHERE plan IS NOT NULL;
 CREATE INDEX bulletin_by_sender ON bulletin (submitted_by, submitted_ms);
 CREATE INDEX bulletin_by_said ON bulletin (submitted_by, said, submitted_ms);
 CREATE INDEX bulletin_by_code ON bulletin (json_extract(document, '$.code'));
@@ -119,6 +120,8 @@ CREATE TABLE serial_number (
 ) STRICT;
 CREATE INDEX serial_number_by_incident
   ON serial_number (incident_id, message_identifier, scope, used_ms);
+CREATE INDEX serial_number_of_first ON serial_number (message_identifier, scope)
+  WHERE update_number = 0;
 CREATE INDEX serial_number_by_code
   ON serial_number (message_identifier, scope, message_code, used_ms);
 

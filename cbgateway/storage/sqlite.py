@@ -65,6 +65,9 @@ class SqliteStore:
         self._vfs = vfs
         self._connection = connection
         self._lock = threading.Lock()
+        self._reading = connect(path, vfs=vfs)
+        self._reading.pragma("query_only", True)
+        self._reading_lock = threading.Lock()
         self._watch = connect(path, vfs=vfs)
         self._seen = self._data_version()
         self._writer: _Writer | None = None
@@ -138,7 +141,7 @@ class SqliteStore:
         return cls(path, connection, meta, vfs=vfs)
 
     def close(self) -> None:
-        """Finish what is queued and let go of the file.
+        """Finish what is queued, wait for a read in another thread, and let go of the file.
 
         Raises:
             StoreFailedError: the disk failed while the last one out tidied up.
@@ -146,7 +149,13 @@ class SqliteStore:
         if self._writer is not None:
             self._writer.stop()
             self._writer = None
-        with named_errors(), closing(self._connection):
+        with (
+            named_errors(),
+            self._lock,
+            self._reading_lock,
+            closing(self._connection),
+            closing(self._reading),
+        ):
             self._watch.close()
 
     @contextmanager
@@ -158,13 +167,8 @@ class SqliteStore:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """Read one consistent state; see `domain.ports.Store`."""
-        with self._lock:
-            self._connection.pragma("query_only", True)
-            try:
-                with transaction(self._connection, "DEFERRED"):
-                    yield SqliteTransaction(self._connection)
-            finally:
-                self._connection.pragma("query_only", False)
+        with self._reading_lock, transaction(self._reading, "DEFERRED"):
+            yield SqliteTransaction(self._reading)
 
     async def run(self, work: Callable[[Transaction], T]) -> T:
         """Write from an event loop, in one commit with what others write at the same time."""

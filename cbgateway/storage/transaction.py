@@ -164,6 +164,9 @@ class SqliteTransaction(EnquiryRows):
     def incidents(self) -> tuple[Incident, ...]:
         return tuple(map(incident_of, self._rows("incidents")))
 
+    def told_incidents(self) -> tuple[Incident, ...]:
+        return tuple(map(incident_of, self._rows("told_incidents")))
+
     def incidents_after(self, incident_id: str, *, limit: int) -> tuple[Incident, ...]:
         rows = self._rows("incidents_after", after=incident_id, limit=limit)
         return tuple(map(incident_of, rows))
@@ -231,6 +234,10 @@ class SqliteTransaction(EnquiryRows):
             return tuple(map(record_of, self._rows("bulletins")))
         return tuple(map(record_of, self._rows("bulletins_of", incident_id=incident_id)))
 
+    def last_bulletin_ids(self, *, limit: int) -> tuple[str, ...]:
+        names = [name for (name,) in self._run("last_bulletin_ids", limit=limit)]
+        return tuple(reversed(names))
+
     def recent_texts(
         self, sender: str, language: str, *, since: datetime, limit: int
     ) -> Iterator[TextRecord]:
@@ -254,8 +261,9 @@ class SqliteTransaction(EnquiryRows):
         )
         return tuple(map(record_of, rows))
 
-    def ended_bulletins(self, *, at: datetime) -> tuple[BulletinRecord, ...]:
-        return tuple(map(record_of, self._rows("ended_bulletins", at_ms=milliseconds(at))))
+    def ended_bulletins(self, *, at: datetime, limit: int) -> tuple[BulletinRecord, ...]:
+        rows = self._rows("ended_bulletins", at_ms=milliseconds(at), limit=limit)
+        return tuple(map(record_of, rows))
 
     def undispatched_bulletins(self, *, before: datetime) -> tuple[BulletinRecord, ...]:
         rows = self._rows("undispatched_bulletins", before_ms=milliseconds(before))
@@ -655,8 +663,9 @@ class SqliteTransaction(EnquiryRows):
             for peer_id, state, count in self._run("count_open")
         }
 
-    def past_expiry(self, *, at: datetime) -> tuple[Delivery, ...]:
-        return tuple(map(delivery_of, self._rows("past_expiry", at_ms=milliseconds(at))))
+    def past_expiry(self, *, at: datetime, limit: int) -> tuple[Delivery, ...]:
+        rows = self._rows("past_expiry", at_ms=milliseconds(at), limit=limit)
+        return tuple(map(delivery_of, rows))
 
     def handle(self, delivery: Delivery) -> Handle:
         if delivery.serial_number is None:

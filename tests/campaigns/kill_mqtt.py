@@ -47,6 +47,7 @@ ASK_AGAIN_S = 1.0
 LIFE_MAX_S = 0.8
 FAILPOINT_TIMEOUT_S = 2.0
 FAILPOINT_SHARE = 0.6
+PASSES_MAX = 6  # some points are passed once a batch
 BROKER_SHARE = 0.25  # of the gateway's lives that see the broker killed, too
 POINTS = [name for name in INTAKE_FAILPOINTS if name.startswith("mqtt")]
 SEEN = ("message", "mqtt is connected")
@@ -193,7 +194,7 @@ class Campaign:
         """Have the gateway serve for a while, and end it; and the broker in the middle."""
         failpoint = ""
         if self._rng.random() < FAILPOINT_SHARE:
-            failpoint = f"{next(self._points)}:{self._rng.randrange(20)}"
+            failpoint = f"{next(self._points)}:{self._rng.randrange(PASSES_MAX)}"
         gateway = self._serve(failpoint)
         life_s = FAILPOINT_TIMEOUT_S if failpoint else self._rng.uniform(0.0, LIFE_MAX_S)
         if self._rng.random() < BROKER_SHARE:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,6 +48,29 @@ def test_commit_is_synced_to_the_disk(store: SqliteStore) -> None:
     assert connection.pragma("journal_mode") == "wal"
     assert connection.pragma("synchronous") == 2
     assert connection.pragma("foreign_keys") == 1
+
+
+def test_close_waits_for_a_read_in_another_thread(store: SqliteStore) -> None:
+    """A server that ends while somebody reads ends in order."""
+    one = SqliteStore.open(store.path)
+    is_reading, may_end = threading.Event(), threading.Event()
+
+    def read() -> int:
+        with one.read() as tx:
+            is_reading.set()
+            may_end.wait(10)
+            return tx.audit_size()
+
+    with ThreadPoolExecutor(2) as threads:
+        reading = threads.submit(read)
+        is_reading.wait(10)
+        closing_it = threads.submit(one.close)
+        is_waiting = not wait([closing_it], timeout=0.05).done
+        may_end.set()
+
+        assert is_waiting
+        assert reading.result() == 0
+        assert closing_it.result() is None
 
 
 def test_what_was_committed_is_there_after_reopening(store: SqliteStore) -> None:
@@ -408,8 +432,11 @@ def test_database_that_is_not_for_us_keeps_every_octet(
         ("incident_of_cause", {"sender": "a", "cause": "b"}),
         ("count_alarms", {"incident_id": "a"}),
         ("due_watches", {"at_ms": 0, "began_ms": 0, "limit": 1}),
+        ("serial_number", {"incident_id": "a", "message_identifier": 1, "scope": 0}),
+        ("last_serial_number", {"message_identifier": 1, "scope": 0}),
+        ("code_used", {"message_identifier": 1, "scope": 0, "message_code": 0}),
         ("undispatched_bulletins", {"before_ms": 0}),
-        ("ended_bulletins", {"at_ms": 0}),
+        ("ended_bulletins", {"at_ms": 0, "limit": 1}),
     ],
 )
 def test_look_ups_do_not_read_everything(
@@ -422,4 +449,13 @@ def test_look_ups_do_not_read_everything(
     store.close()
 
     assert steps
-    assert not [step for step in steps if step.startswith("SCAN")]
+    assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP B-TREE"))]
+
+
+def test_what_only_waits_costs_the_public_pages_nothing(store: SqliteStore) -> None:
+    """Incidents of which something was told are found by the index that holds nothing else."""
+    explain = f"EXPLAIN QUERY PLAN {queries()['told_incidents']}"
+    steps = [row[3] for row in store._connection.execute(explain)]
+
+    assert any("bulletin_told" in step for step in steps), steps
+    assert not [step for step in steps if step.startswith("SCAN incident")]

@@ -88,17 +88,18 @@ def document(name: str) -> dict[str, Any]:
     }
 
 
-def command(place: Place, name: str, command_id: str, *, by: str = "alice") -> bytes:
+def command(
+    place: Place, name: str, command_id: str, *, by: str = "alice", **changes: Any
+) -> bytes:
     """Sign a command that says itself where its receipt goes."""
-    return write_command(
-        document(name),
-        place.key(by),
-        content=SUBMISSION,
-        command_id=command_id,
-        topic=TOPICS.command("alice", SUBMIT),
-        expires=datetime.now(UTC) + timedelta(minutes=2),
-        reply_to=f"{TOPICS.prefix}/reply/alice/{name}",
-    )
+    envelope: dict[str, Any] = {
+        "content": SUBMISSION,
+        "command_id": command_id,
+        "topic": TOPICS.command("alice", SUBMIT),
+        "expires": datetime.now(UTC) + timedelta(minutes=2),
+        "reply_to": f"{TOPICS.prefix}/reply/alice/{name}",
+    }
+    return write_command(document(name), place.key(by), **envelope | changes)
 
 
 @asynccontextmanager
@@ -175,6 +176,35 @@ def test_publisher_of_mqtt_311_gets_its_receipt(place: Place) -> None:
         break
 
     assert json.loads(told)["status"] == "accepted"
+    assert place.bulletins() == ["a-1"]
+
+
+def test_what_a_publisher_of_mqtt_311_has_signed_counts(place: Place) -> None:
+    """Without properties: id, end and receipt's address are those of the signed body alone."""
+    place.gateway.serve()
+    asyncio.run(is_online(place))
+    login = ("-p", str(place.broker.port), "-V", "311", "-u", "alice", "-P", "alice-secret")
+    session = ("-i", "receipts", "-c", "-q", "1", "-t", f"{TOPICS.prefix}/reply/alice/#")
+    subprocess.run(["mosquitto_sub", *login, *session, "-E"], check=True)  # the broker keeps it
+    first = command(place, "a-1", "c-1")
+    over = command(place, "a-3", "c-3", expires=datetime.now(UTC))
+    elsewhere = command(place, "a-4", "c-4", reply_to=TOPICS.state("gateway"))
+    published = (first, first, command(place, "a-2", "c-1"), over, elsewhere)
+    for payload in published:
+        topic = ("-t", TOPICS.command("alice", SUBMIT), "-q", "1", "-s")
+        subprocess.run(["mosquitto_pub", *login, *topic], input=payload, check=True)
+    heard = subprocess.run(
+        ["mosquitto_sub", *login, *session, "-C", "4", "-W", "20"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = [json.loads(line) for line in heard.stdout.splitlines()]
+    problems = [one["problem"]["type"].rpartition(":")[2] for one in told[2:]]
+
+    assert told[0] == told[1]
+    assert (told[0]["id"], told[0]["bulletin"]) == ("c-1", "a-1/1")
+    assert problems == ["command-refused", "expired"]
     assert place.bulletins() == ["a-1"]
 
 

@@ -1,5 +1,6 @@
 """The process: its log lines, its failpoints, and how `serve` ends when the disk fails."""
 
+import gc
 import io
 import json
 import os
@@ -13,7 +14,12 @@ from cbgateway.domain import failpoints
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import ConfigurationError
 from cbgateway.preflight import FAILPOINTS_VARIABLE
-from cbgateway.process import arm_failpoints, configure_logging
+from cbgateway.process import (
+    SWITCH_INTERVAL_S,
+    arm_failpoints,
+    configure_logging,
+    shorten_pauses,
+)
 
 
 @pytest.fixture
@@ -25,6 +31,19 @@ def log() -> io.StringIO:
     logger.remove()
     logger.configure(extra={})
     logger.add(sys.stderr)
+
+
+def test_what_stays_is_collected_no_more() -> None:
+    """Garbage is looked for among what came later; threads give way soon."""
+    interval_s = sys.getswitchinterval()
+    try:
+        shorten_pauses()
+
+        assert gc.get_freeze_count() > 0
+        assert sys.getswitchinterval() == SWITCH_INTERVAL_S
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(interval_s)
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ class CapExchange:
 
     @staticmethod
     def _names(tx: Transaction) -> tuple[str, ...]:
-        newest = [one.bulletin.bulletin_id for one in tx.bulletins()][-1:]
+        newest = tx.last_bulletin_ids(limit=1)
         names = [reference_text(one.name) for name in newest for one in tx.publications(name)]
         return tuple(names) or ("none of the newest bulletin",)
 

@@ -1,6 +1,7 @@
 """The application: routes, and the one place where errors become problems."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -125,8 +126,8 @@ class Edge:
             await send(message)
 
         try:
-            refusal = _check_head(scope)
-            await (refusal or self._app)(scope, receive, noting)
+            answering = _check_head(scope) or self._lane(scope) or self._app
+            await answering(scope, receive, noting)
             if scope["method"] == "POST":
                 failpoints.passing("http.answered")
         except Exception as error:
@@ -138,6 +139,32 @@ class Edge:
         method = scope["method"] if scope["method"] in METHODS else "other"
         spent_s = asyncio.get_running_loop().time() - began_s
         self._backend.counters.count(method, status, spent_s)
+
+    def _lane(self, scope: Scope) -> ASGIApp | None:
+        """Give the way past the framework for what machines send most: a bulletin, and no query.
+
+        Routing, dependencies and parameters take a sixth of such a request's time; the route's own
+        function is called all the same.
+        """
+        if scope["method"] != "POST" or scope["query_string"]:
+            return None
+        match scope["path"].split("/"):
+            case ["", "v1", "incidents"]:
+                submit = writing.open_incident
+            case ["", "v1", "incidents", str(incident), "bulletins"] if incident:
+                submit = partial(writing.submit, incident=incident)
+            case _:
+                return None
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            request = Request(scope, receive)
+            try:
+                response = await submit(request, self._backend)
+            except (GatewayError, HttpError) as error:
+                response = await _refused(request, error)
+            await response(scope, receive, send)
+
+        return answer
 
 
 def _check_head(scope: Scope) -> Response | None:

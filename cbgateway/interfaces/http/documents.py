@@ -321,6 +321,20 @@ class Question(BaseModel):
     last_at: AwareDatetime
 
 
+class QuestionDocument(_In):
+    """What somebody asked a call centre, and could not be told; no name or number of theirs."""
+
+    question: Annotated[str, Field(min_length=1, max_length=400)]
+    source: Annotated[str, Field(min_length=1, max_length=60, description="Who was asked.")]
+
+
+class Noted(BaseModel):
+    """What is kept of a question."""
+
+    question: str
+    source: str
+
+
 class OutageReports(BaseModel):
     """How many people said within an hour that something does not work."""
 

@@ -104,7 +104,8 @@ class Signed:
             if wanted is None
             else only_if(write, wanted, lambda tx: bulletin_of(found(tx, bulletin_id)))
         )
-        what = f"{self.request.method} {self.request.url.path}?{self.request.url.query}"
+        query = self.request.scope["query_string"].decode("latin-1")
+        what = f"{self.request.method} {self.request.scope['path']}?{query}"
         whole = once(
             write,
             self.caller,

@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import aiomqtt
@@ -58,12 +59,27 @@ def client_of(address: BrokerAddress) -> aiomqtt.Client:
 
 
 async def ask(
-    address: BrokerAddress, topic: str, payload: bytes, reply_to: str, timeout_s: float
+    address: BrokerAddress,
+    topic: str,
+    payload: bytes,
+    *,
+    reply_to: str,
+    state: str,
+    timeout_s: float,
 ) -> dict[str, Any]:
     """Publish a command and give its receipt.
 
+    Args:
+        address: of the broker.
+        topic: of the command.
+        payload: signed.
+        reply_to: where the receipt comes.
+        state: where the gateway says whether it is there. A broker that never had it connected
+            would drop the command, so half of the time is spent waiting for that to change.
+        timeout_s: for everything.
+
     Raises:
-        UnansweredError: none came in time.
+        UnansweredError: no receipt came in time.
     """
     properties = properties_of(
         PacketTypes.PUBLISH,
@@ -73,14 +89,24 @@ async def ask(
     )
     try:
         async with client_of(address) as client, asyncio.timeout(timeout_s):
-            await client.subscribe(reply_to, qos=1)
+            await client.subscribe([(reply_to, 1), (state, 1)])
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_next_of(client, state), timeout_s / 2)
             await client.publish(topic, payload, qos=1, properties=properties)
-            message = await anext(client.messages)
+            receipt: dict[str, Any] = parse_json(await _next_of(client, reply_to))
     except TimeoutError as error:
         msg = "no receipt; the command may have been taken in: ask again with the same document"
         raise UnansweredError(msg) from error
-    receipt: dict[str, Any] = parse_json(message.payload)
     return receipt
+
+
+async def _next_of(client: aiomqtt.Client, topic: str) -> bytes:
+    """Give what comes next of a topic."""
+    while True:
+        message = await anext(client.messages)
+        if message.topic.value == topic:
+            payload: bytes = message.payload
+            return payload
 
 
 async def watch(

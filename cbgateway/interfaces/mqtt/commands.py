@@ -6,7 +6,9 @@ properties of MQTT 5 only repeat it.
 """
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -32,6 +34,9 @@ TOPIC_CHARACTERS_MAX = 300
 Topic = Annotated[str, StringConstraints(max_length=TOPIC_CHARACTERS_MAX, strict=True)]
 
 
+ID = re.compile(r"[A-Za-z0-9._:-]{1,64}", re.ASCII)
+
+
 class CommandError(GatewayError):
     """A message is no command that may be carried out, for what only MQTT can get wrong."""
 
@@ -43,7 +48,7 @@ class Envelope(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:-]{1,64}$", strict=True)]
+    id: Annotated[str, StringConstraints(pattern=f"^{ID.pattern}$", strict=True)]
     topic: Topic
     expires: AwareDatetime
     reply_to: Topic | None = None
@@ -144,6 +149,24 @@ def _reply_topic(incoming: Incoming, envelope: Envelope, topics: Topics, person:
         msg = f"a receipt for {person!r} goes below {topics.prefix}/reply/{person}/ alone"
         raise CommandError(msg)
     return reply_to
+
+
+def refused_for(incoming: Incoming, topics: Topics) -> tuple[str, str]:
+    """Give where the refusal of what is no command goes, and its id as far as it has one.
+
+    A publisher of MQTT 3.1.1 says both in the body alone. Nothing of it counts yet, so a refusal
+    goes below the replies of whoever the broker let publish there, or nowhere.
+    """
+    person = topics.person_of(incoming.topic)
+    said: Mapping[str, Any] = {}
+    if len(incoming.payload) <= DOCUMENT_OCTETS_MAX:
+        with suppress(GatewayError):
+            said = parse_json(incoming.payload)
+    names = {name: said.get(name) for name in ("id", "reply_to")}
+    command_id, reply_to = (one if isinstance(one, str) else "" for one in names.values())
+    topic = incoming.response_topic or reply_to
+    is_sound = len(topic) <= TOPIC_CHARACTERS_MAX and topics.may_reply(person, topic)
+    return (topic if is_sound else "", command_id if ID.fullmatch(command_id) else "")
 
 
 def write_command(

@@ -27,6 +27,7 @@ from cbgateway.interfaces.mqtt.commands import (
     CommandError,
     Incoming,
     read_command,
+    refused_for,
 )
 from cbgateway.interfaces.mqtt.topics import INCIDENT, SUBMIT, Topics
 from cbgateway.interfaces.schema import BulletinDocument
@@ -119,12 +120,10 @@ class MqttIntake:
         self, incoming: Incoming, command: Command | None, told: dict[str, Any]
     ) -> Receipt:
         if command is None:
-            person = self.topics.person_of(incoming.topic)
-            may = self.topics.may_reply(person, incoming.response_topic)
-            topic = incoming.response_topic if may else ""
+            topic, command_id = refused_for(incoming, self.topics)
         else:
-            topic = command.reply_to
-            told = {"id": command.command_id, **told}
+            topic, command_id = command.reply_to, command.command_id
+        told = {"id": command_id, **told} if command_id else told
         return Receipt(topic, json.dumps(told, ensure_ascii=True).encode(), incoming.correlation)
 
     def _write(self, command: Command) -> Write[dict[str, Any]]:

@@ -440,6 +440,7 @@ PLAIN = {
     ("cap", "export"),
     ("api", "approval"),
     ("api", "openapi"),
+    ("mqtt", "sign"),
     ("mqtt", "tail"),
     ("mqtt", "asyncapi"),
 }

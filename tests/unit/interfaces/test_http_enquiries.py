@@ -62,3 +62,24 @@ def test_plan_has_subscribers_and_questions(asked: Any) -> None:
 
     assert plan["subscribers"] == {"kt": 1, "skt": 0}
     assert [one["question"] for one in plan["questions"]] == ["왜 안 되나요"]
+
+
+def test_question_is_noted_over_http(asked: Any) -> None:
+    """Masked, once for the same request, by somebody who is known; nothing else is taken."""
+    _, front = asked
+    path, question = (
+        "/v1/enquiries/questions",
+        {"question": "카드 1234 언제?", "source": " desk 7 "},
+    )
+    answer = front.ask("POST", path, question)
+
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"question": "카드 #### 언제", "source": "desk 7"},
+    )
+    listed = front.ask("GET", "/v1/enquiries").json()["questions"]
+    assert [one["question"] for one in listed if one["source"] == "desk 7"] == ["카드 #### 언제"]
+    for wrong in ({"question": "  ", "source": "desk"}, {"question": "왜"}, question | {"by": "x"}):
+        refused = front.ask("POST", path, wrong)
+        assert refused.status_code == 422, refused.text
+    assert front.client.post(path, json=question).status_code == 401

@@ -24,6 +24,7 @@ from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import BroadcastReport, Stop, Submit
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.service import budgets, planning
+from cbgateway.service import outbox as outbox_module
 from cbgateway.service.outbox import RETRY_DELAY_MAX_S, Answers, Leased, Outbox, Stream
 
 YES, NO, DOUBT, NONE = (
@@ -125,10 +126,10 @@ class Desk:
         with self.office.gateway.store.transaction() as tx:
             return self.outbox.recover(tx, now=self.now)
 
-    def sweep(self) -> None:
+    def sweep(self) -> bool:
         """Look around."""
         with self.office.gateway.store.transaction() as tx:
-            self.outbox.sweep(tx, now=self.now)
+            return self.outbox.sweep(tx, now=self.now)
 
     def rows(self, bulletin_id: str | None = None, **particulars: Any) -> list[Any]:
         """Give this peer's rows."""
@@ -1081,6 +1082,23 @@ def test_chunks_are_taken_only_by_whoever_asks_for_them(office: Any) -> None:
     assert [
         one for one in desk.lease(with_sms=False) if one.delivery.lineage.channel is Channel.SMS
     ] == []
+
+
+def test_much_that_expired_is_settled_a_part_at_a_time(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants to write waits for a part of it only; the rest follows at once."""
+    monkeypatch.setattr(outbox_module, "SWEPT_AT_ONCE", 2)
+    desk = Desk(office)
+    for number in range(3):
+        incident = office.document()["incident"] | {"id": f"inc-{number}"}
+        texts = {"ko": "가나다"[number] + " 지역 장애"}
+        office.submit(office.document(incident=incident, texts=texts, expires="PT1H"))
+    office.clock.advance(3600)
+
+    assert [desk.sweep(), desk.sweep()] == [True, False]
+    with office.gateway.store.read() as tx:
+        assert tx.count_bulletins() == {BulletinState.EXPIRED: 3}
 
 
 def test_expired_order_is_settled_by_the_look_around(office: Any) -> None:

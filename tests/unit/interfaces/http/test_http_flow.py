@@ -39,6 +39,28 @@ def test_bulletin_goes_all_the_way(front: Front) -> None:
     assert "live" == front.ask("GET", f"/v1/bulletins/{bulletin_id}").json()["state"]
 
 
+@pytest.mark.parametrize("path", ["/v1/incidents", "/v1/incidents/inc-1/bulletins"])
+@pytest.mark.parametrize("fault", ["", "kind", "json", "method"])
+def test_short_way_answers_as_the_framework_does(front: Front, path: str, fault: str) -> None:
+    """A bulletin without a query goes past routing and parameters; nobody can tell."""
+    document = front.office.document(**({"kind": "greeting"} if fault == "kind" else {}))
+    answers = []
+    for query in ("", "?draft=false"):
+        if fault == "json":
+            answers.append(front.raw(path + query, b"[1,"))
+        else:
+            method = "PUT" if fault == "method" else "POST"
+            answers.append(front.ask(method, path + query, document))
+    short, long = answers
+
+    assert short.status_code == long.status_code
+    assert short.content == long.content
+    ignored = {"date"}
+    assert [one for one in short.headers.items() if one[0] not in ignored] == [
+        one for one in long.headers.items() if one[0] not in ignored
+    ]
+
+
 def test_http_and_the_command_line_make_the_same_plan(front: Front) -> None:
     """One document by two ways: the same orders, octet for octet."""
     document = front.office.document()
