@@ -75,6 +75,8 @@ def test_our_own_words_are_not_answered(enquirers: Any) -> None:
     reply = enquirers.ask("서울")
     assert enquirers.ask(f"  {reply}  ") is None
     assert enquirers.ask(reply.replace(" ", "\n"), source=phone(2)) is None
+    bulletin = enquirers.office.issue(enquirers.office.document()).bulletin
+    assert enquirers.ask(bulletin.texts["ko"], source=phone(3)) is None
 
 
 def test_whoever_asks_on_and_on_is_a_machine(enquirers: Any) -> None:
