@@ -8,6 +8,7 @@ from cbgateway.domain.bulletin import BulletinKind, Mode
 from cbgateway.domain.errors import UnknownNameError
 from cbgateway.profiles.contacts import Directory
 from cbgateway.profiles.deadlines import STANDARD, DeadlineProfile
+from cbgateway.profiles.enquiries import EnquiryWords
 from cbgateway.profiles.models import AlertClass, CarrierProfile, CountryProfile
 from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
@@ -29,6 +30,8 @@ class Deployment:
         deadlines: by when people hear.
         directory: numbers and links that texts may show.
         words: by language; texts in a language without words are not linted.
+        asked_at: the number that people ask at, by carrier; nobody is answered at any other.
+        site_url: where the public pages are found; empty where nobody has said.
     """
 
     mode: Mode
@@ -42,6 +45,17 @@ class Deployment:
     deadlines: DeadlineProfile = STANDARD
     directory: Directory = field(default_factory=Directory)
     words: Mapping[str, LanguageWords] = field(default_factory=dict)
+    asked_at: Mapping[str, str] = field(default_factory=dict)
+    site_url: str = ""
+
+    @property
+    def answering(self) -> Mapping[str, EnquiryWords]:
+        """How enquiries are answered, by language."""
+        return {
+            language: words.enquiries
+            for language, words in self.words.items()
+            if words.enquiries is not None
+        }
 
     @property
     def utc_offset(self) -> timedelta:

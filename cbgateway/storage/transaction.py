@@ -1,11 +1,8 @@
 """What the store can do inside a transaction, by the named statements of queries.sql."""
 
 import json
-import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cache
-from importlib import resources
 from typing import Any, TypeVar
 
 import apsw
@@ -49,6 +46,7 @@ from cbgateway.domain.orders import Handle, WriteReplace, decode_order
 from cbgateway.domain.people import Key, Person
 from cbgateway.signing import tlog
 from cbgateway.signing.canonical import canonical, digest
+from cbgateway.storage.enquiries import EnquiryRows
 from cbgateway.storage.rows import (
     bulletin_document,
     delivery_of,
@@ -74,15 +72,7 @@ T = TypeVar("T")
 ALIAS_MAX = 65_535  # user_message_reference has sixteen bits (SMPP 5.0 4.8.4.62)
 
 
-@cache
-def queries() -> Mapping[str, str]:
-    """Read queries.sql: statement by name."""
-    text = resources.files("cbgateway.storage").joinpath("queries.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
-class SqliteTransaction:
+class SqliteTransaction(EnquiryRows):
     """Implements `domain.ports.Transaction` inside a transaction that the store has begun."""
 
     def __init__(
@@ -94,7 +84,7 @@ class SqliteTransaction:
             connection: has a transaction open.
             found: what others have found out in it.
         """
-        self._connection = connection
+        super().__init__(connection)
         self._found = {} if found is None else found
 
     def once(self, key: Hashable, find: Callable[[], T]) -> T:
@@ -823,18 +813,6 @@ class SqliteTransaction:
             msg = f"subtree {index} of level {level} is missing from the audit log"
             raise AuditError(msg)
         return bytes(found)
-
-    def _run(self, name: str, /, **bindings: Any) -> apsw.Cursor:  # noqa: ANN401 - SQL values
-        return self._connection.execute(queries()[name], bindings)
-
-    def _rows(self, name: str, /, **bindings: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - SQL values
-        cursor = self._run(name, **bindings)
-        rows = []
-        names: list[str] = []
-        for row in cursor:
-            names = names or [column[0] for column in cursor.get_description()]
-            rows.append(dict(zip(names, row, strict=True)))
-        return rows
 
 
 def _said(bulletin: Bulletin) -> str:

@@ -50,6 +50,8 @@ def test_demo_holds(tmp_path: Path) -> None:
     ]
     assert summary["automation"] == AUTOMATION
     assert summary["files"] is None
+    assert summary["enquiry"]["question"] == "서울"
+    assert "다음 안내 12:15" in summary["enquiry"]["answer"]
     assert "KT 통신장애" in picture.read_text("utf-8").replace("&#160;", " ")
 
 
@@ -92,6 +94,16 @@ def test_demo_notices_what_does_not_hold(changes: dict[str, Any], words: str) ->
     facts: dict[str, Any] = {"kt": phone("3", "4"), "skt": phone("1", "2", "3", "4")}
 
     assert any(words in problem for problem in failures(story(**(facts | changes))))
+
+
+def test_demo_notices_an_answer_that_says_nothing() -> None:
+    """Somebody who asked has to hear of the outage."""
+    told = story(kt=phone("3", "4"), skt=phone("1", "2", "3", "4"))
+
+    assert failures(told | {"enquiry": {"question": "서울", "answer": "KT 장애"}}) == []
+    for answer in ("", "서울: 장애가 없습니다"):
+        (problem,) = failures(told | {"enquiry": {"question": "서울", "answer": answer}})
+        assert "says nothing of KT" in problem
 
 
 AUTOMATION = {"alarms": 51, "incidents": 1, "orders": 0, "proposed": "monitoring"}

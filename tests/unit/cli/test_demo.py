@@ -67,6 +67,7 @@ def test_demo_that_does_not_hold_says_so(
         "carriers": {},
         "bulletins": [],
         "automation": None,
+        "enquiry": None,
         "files": None,
         "score": {
             "promises": 1,
