@@ -8,9 +8,10 @@ STAMP := $(VENV)/.installed
 PEERS := tests/integration/peers/node_modules/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup fmt lint test integration campaigns storm fault-matrix planted campaign-kill \
+.PHONY: acceptance help setup fmt lint test integration campaigns replays storm fault-matrix planted campaign-kill \
 	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz bad-inputs check demo \
-	states asyncapi openapi schemathesis bench bench-mqtt bench-cbsp bench-core bench-enquiries bench-http bench-smpp bench-smsc lock peers clean
+	states asyncapi openapi schemathesis bench bench-mqtt bench-cbsp bench-core bench-enquiries bench-http \
+	bench-smpp bench-smsc bench-telling lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,8 +102,14 @@ check: lint test integration campaigns schemathesis ## everything that a change 
 demo: setup ## replay the outage of 25 October 2021 against three simulated carriers
 	$(BIN)/cbgateway demo --keep build/demo
 
+replays: setup ## replay five real incidents, and write their scores into docs/replays.md
+	$(BIN)/python benchmarks/replays.py
+
 states: setup ## draw docs/states.md from the transition tables
 	$(BIN)/python tests/house/states.py
+
+acceptance: setup ## draw docs/acceptance.md from the tests
+	$(BIN)/python -m tests.house.acceptance
 
 asyncapi: setup ## write docs/asyncapi.json from the code that reads and writes the messages
 	$(BIN)/cbgateway mqtt asyncapi >docs/asyncapi.json
@@ -130,6 +137,9 @@ bench-enquiries: setup ## measure answers to 200 questions a second beside a bul
 
 bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
 	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)
+
+bench-telling: setup ## measure from an approval to briefing, page, feed and retained state
+	$(BIN)/python benchmarks/bench_telling.py
 
 bench-cbsp: setup ## measure one bulletin to 1, 100, 500 and 1,000 controllers
 	$(BIN)/python benchmarks/bench_cbsp.py

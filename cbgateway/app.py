@@ -70,6 +70,7 @@ from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
 from cbgateway.service import approval, incidents, intake, promises
 from cbgateway.service.answering import Answering
+from cbgateway.service.contacts import contact_problems
 from cbgateway.service.coverage import CellMap
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.dispatcher import Dispatcher
@@ -432,7 +433,12 @@ class Gateway:
     def findings(self) -> list[Finding]:
         """Look at everything that `cbgateway doctor` tells."""
         with self.store.read() as tx:
-            found = findings(self.home, self.settings, tx, now=self.clock.now())
+            now = self.clock.now()
+            found = findings(self.home, self.settings, tx, now=now)
+            untried = contact_problems(tx, self.deployment.directory, now=now)
+        found += [Finding("contacts", Level.WARN, problem) for problem in untried] or [
+            Finding("contacts", Level.OK, "")
+        ]
         damage = self.store.find_damage()
         found.append(
             Finding("database", Level.FAIL if damage else Level.OK, "; ".join(damage[:10]))
@@ -477,6 +483,7 @@ class Gateway:
             size = tx.audit_size()
             missed = tx.count(promises.COUNTER)
             promised = self.telling.promises_in(tx)
+            briefings = self.telling.briefing_coverage(tx)
             enquiries = self.asking.summary(tx)
         return {
             "mode": self.settings.mode.value,
@@ -493,6 +500,7 @@ class Gateway:
                 "witnessed": None if witnessed is None else witnessed.size,
             },
             "promises": {"missed": missed, "open": promised},
+            "briefings": briefings,
             "enquiries": enquiries,
             "has_ballast": ballast_of(self.settings).is_there(),
             "peers": self._peer_ages(),

@@ -11,7 +11,12 @@ from typing import TypeVar
 
 from cbgateway.domain.bulletin import BulletinKind, BulletinState
 from cbgateway.domain.delivery import BulletinRecord
-from cbgateway.domain.errors import DiskFullError, SignatureInvalidError, StaleError
+from cbgateway.domain.errors import (
+    DiskFullError,
+    PermissionDeniedError,
+    SignatureInvalidError,
+    StaleError,
+)
 from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Clock, Transaction
 from cbgateway.home import Ballast
@@ -19,9 +24,12 @@ from cbgateway.interfaces.cap.exchange import CapExchange
 from cbgateway.interfaces.cap.incoming import CapSender, open_cap
 from cbgateway.keyring import Keyring
 from cbgateway.service import approval, incidents, intake, proposals
+from cbgateway.service.authority import signer_of
+from cbgateway.service.briefing import note_reading, receipt_document
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.writes import Write
 from cbgateway.settings import Settings
+from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
 from cbgateway.signing.xmldsig import load_certificate, load_signing_key
@@ -109,6 +117,21 @@ class Desk:
             ),
             is_urgent=True,
         )
+
+    def receipt(self, bulletin_id: str, reader: str, signature: str) -> Write[bool]:
+        """Note that somebody has read a bulletin's briefing, as a person or machine here tells."""
+        now = self.clock.now()
+
+        def note(tx: Transaction) -> bool:
+            document = canonical(receipt_document(bulletin_id, reader))
+            person = signer_of(tx, signature, document, content=approval.DECISION, at=now)
+            if person.is_revoked:
+                msg = f"the permissions of {person.name!r} were revoked"
+                raise PermissionDeniedError(msg)
+            told = {"told_by": person.name, "signature": signature}
+            return note_reading(tx, bulletin_id, reader=reader, now=now, told=told)
+
+        return Write(note, is_urgent=False)
 
     # CAP
 

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -39,19 +38,22 @@ class Front:
     address: str | None
 
 
+PAGES_AGE_MAX_S = 0.2
+"""How old a page may be: the site is made anew so often at most, however many ask."""
+
+
 class Pages:
-    """The public site, made anew at most once a second however many ask."""
+    """The public site, as it is shown to whoever asks."""
 
     def __init__(self, telling: Telling) -> None:
         self._telling = telling
-        self._made: tuple[datetime, Site] | None = None
+        self._made: tuple[float, Site] | None = None
 
     def show(self, path: str) -> Resource:
         """Give what a path shows."""
-        now = self._telling.clock.now().replace(microsecond=0)
-        made = self._made
-        if made is None or made[0] != now:
-            made = self._made = now, self._telling.site()
+        now_s, made = self._telling.clock.monotonic_s(), self._made
+        if made is None or now_s - made[0] >= PAGES_AGE_MAX_S:
+            made = self._made = now_s, self._telling.site()
         return render(made[1], path)
 
 
@@ -118,7 +120,8 @@ async def serving_http(
             approving=partial(inside.approving_signed, reading=outlook),
             published_keys=keyring.published_keys,
             facts=lambda: facts(reading),
-            show=Pages(Telling(desk.settings, desk.deployment, reading, desk.clock)).show,
+            show=Pages(_telling(desk, reading)).show,
+            briefings=_telling(desk, reading),
             tokens=Tokens(http.tokens),
             is_ready=lambda: is_ready and not stop.is_set(),
             stop=stop,
@@ -155,7 +158,13 @@ async def serving_mqtt(desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:
         connection = MqttConnection(
             address,
             MqttIntake(topics, desk.deployment, desk, desk.clock),
-            Board(topics, desk.deployment, f"urn:cbgateway:{gateway}"),
+            Board(
+                topics,
+                desk.deployment,
+                f"urn:cbgateway:{gateway}",
+                _telling(desk, reading).briefings_in,
+                desk.clock.now,
+            ),
             reading,
             gateway=gateway,
         )
@@ -167,6 +176,11 @@ async def serving_mqtt(desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:
         finally:
             ending.set()
             await serving
+
+
+def _telling(desk: Desk, store: SqliteStore) -> Telling:
+    """Give what a gateway tells beside its bulletins, read through a connection of its own."""
+    return Telling(desk.settings, desk.deployment, store, desk.clock)
 
 
 def broker_address(mqtt: MqttSettings, *, client_id: str) -> BrokerAddress:

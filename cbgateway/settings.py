@@ -222,6 +222,9 @@ class MqttSettings(_Settings):
     """Speaks TLS, and trusts no other certificates than those that these authorities gave."""
 
 
+ReaderName = Annotated[str, Field(min_length=1, max_length=60)]
+
+
 class Settings(_Settings):
     """What cbgateway.toml holds; relative paths start at the home folder."""
 
@@ -248,6 +251,8 @@ class Settings(_Settings):
     """Where `serve` keeps the public pages up to date."""
     site_url: str = ""
     """Where people find them, without a slash at the end; links are relative without it."""
+    briefing_readers: tuple[ReaderName, ...] = ()
+    """Who has to have read each briefing, such as desks; the share of them that has is told."""
     carriers: dict[str, CarrierSettings]
     controllers: dict[str, ControllerSettings] = {}
     """Base station controllers, by the name of each."""

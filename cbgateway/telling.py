@@ -14,15 +14,25 @@ from loguru import logger
 
 from cbgateway.domain.bulletin import Bulletin, BulletinKind, Confidence, Facts
 from cbgateway.domain.delivery import Event
-from cbgateway.domain.errors import GatewayError, InputError, StoreFailedError, UnknownNameError
+from cbgateway.domain.errors import (
+    GatewayError,
+    InputError,
+    PermissionDeniedError,
+    StoreFailedError,
+    UnknownNameError,
+)
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.ports import Clock, Transaction
+from cbgateway.profiles.contacts import Contact
 from cbgateway.public.briefing_page import briefing_page
 from cbgateway.public.common import Site
 from cbgateway.public.export import Exported, export
 from cbgateway.public.site import files, make_site
 from cbgateway.service import promises as kept
-from cbgateway.service.briefing import briefing, note_reading, readers_of
+from cbgateway.service.approval import DECISION
+from cbgateway.service.authority import signer_of
+from cbgateway.service.briefing import briefing, coverage, note_reading, readers_of
+from cbgateway.service.contacts import checks, confirm, confirmation_document, contact_named
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import GATEWAY
 from cbgateway.service.postmortem import OBSERVED, report
@@ -30,6 +40,9 @@ from cbgateway.service.publication import HOLDS, Publication, publication
 from cbgateway.service.wording import STANDS_IN, check_wording, with_code
 from cbgateway.settings import Settings
 from cbgateway.signing import tlog
+from cbgateway.signing.canonical import canonical
+from cbgateway.signing.jws import sign_detached
+from cbgateway.signing.keys import SigningKey
 from cbgateway.storage.rows import event_of
 from cbgateway.storage.sqlite import SqliteStore
 
@@ -98,20 +111,60 @@ class Telling:
     ) -> dict[str, Any]:
         """Give a call-centre briefing; see `service.briefing.briefing`."""
         with self.store.read() as tx:
-            seen = self.publication(tx)
-            outage = seen.outage(incident_id)
-            readers: Sequence[str] = ()
-            if outage is not None:
-                chosen = outage.newest.bulletin.number if number is None else number
-                readers = readers_of(tx, f"{incident_id}/{chosen}")
-            return briefing(
-                self.deployment,
-                seen,
-                incident_id,
-                language=language,
-                number=number,
-                readers=readers,
-            )
+            return self._briefing(tx, self.publication(tx), incident_id, language, number)
+
+    def briefings(self, language: str) -> list[dict[str, Any]]:
+        """Give the briefing of each outage that goes on, or ended within a day.
+
+        Raises:
+            UnknownNameError: no such language.
+        """
+        with self.store.read() as tx:
+            return list(self.briefings_in(tx, (language,)))
+
+    def briefings_in(
+        self, tx: Transaction, languages: Sequence[str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Give the same inside a transaction that is open already, in some languages or in all."""
+        seen = self.publication(tx)
+        for outage in (*seen.current, *seen.recent):
+            for language in languages or self.deployment.words:
+                yield self._briefing(tx, seen, outage.incident.incident_id, language, None)
+
+    def _briefing(
+        self,
+        tx: Transaction,
+        seen: Publication,
+        incident_id: str,
+        language: str,
+        number: int | None,
+    ) -> dict[str, Any]:
+        outage = seen.outage(incident_id)
+        readers: Sequence[str] = ()
+        if outage is not None:
+            chosen = outage.newest.bulletin.number if number is None else number
+            readers = readers_of(tx, f"{incident_id}/{chosen}")
+        return briefing(
+            self.deployment,
+            seen,
+            incident_id,
+            language=language,
+            number=number,
+            readers=readers,
+            contacts=checks(tx, self.deployment.directory, now=seen.at),
+        )
+
+    def briefing_coverage(self, tx: Transaction) -> list[dict[str, Any]]:
+        """Say for each outage that goes on who has read its newest briefing."""
+        expected = self.settings.briefing_readers
+        return [
+            {
+                "incident": outage.incident.incident_id,
+                "bulletin": outage.newest.bulletin.bulletin_id,
+                **coverage(readers_of(tx, outage.newest.bulletin.bulletin_id), expected),
+            }
+            for outage in self.publication(tx).current
+        ]
 
     def briefing_page(self, incident_id: str, *, language: str, number: int | None = None) -> bytes:
         """Give a call-centre briefing as a page."""
@@ -203,6 +256,40 @@ class Telling:
                 raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
             tx.record(Event(self.clock.now(), bulletin_id, OBSERVED, GATEWAY, detail))
 
+    def contacts(self) -> list[dict[str, Any]]:
+        """List the directory of numbers and links with when each was tried, ready for JSON."""
+        with self.store.read() as tx:
+            found = checks(tx, self.deployment.directory, now=self.clock.now())
+        return [
+            {
+                "contact": one.contact.value,
+                "name": dict(one.contact.name),
+                "depends_on": list(one.contact.depends_on),
+                "is_verified": one.is_verified,
+                "checked_at": None if one.at is None else one.at.isoformat(),
+                "checked_by": one.by or None,
+            }
+            for one in found
+        ]
+
+    def confirm_contact(self, name: str, *, key: SigningKey) -> Contact:
+        """Note that somebody has tried an entry of the directory, and it is right.
+
+        Raises:
+            UnknownNameError: the directory has no such entry.
+            SignatureInvalidError: nobody who is known here has this key.
+            PermissionDeniedError: the permissions of whoever has it were revoked.
+        """
+        now, directory = self.clock.now(), self.deployment.directory
+        document = canonical(confirmation_document(contact_named(directory, name), at=now))
+        signature = sign_detached(document, key, content=DECISION)
+        with self.store.transaction() as tx:
+            person = signer_of(tx, signature, document, content=DECISION, at=now)
+            if person.is_revoked:
+                msg = f"the permissions of {person.name!r} were revoked"
+                raise PermissionDeniedError(msg)
+            return confirm(tx, directory, name, person=person.name, signature=signature, now=now)
+
     def promises(self) -> list[dict[str, Any]]:
         """List what is promised, the earliest first, ready for JSON."""
         with self.store.read() as tx:
@@ -215,7 +302,7 @@ class Telling:
             {
                 "incident": one.incident_id,
                 "bulletin": one.bulletin_id or None,
-                "due": one.due.isoformat(),
+                "due": self.deployment.local(one.due).isoformat(),
                 "seconds_left": round((one.due - now).total_seconds()),
                 "is_missed": one.is_missed(now),
             }

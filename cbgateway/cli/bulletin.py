@@ -421,6 +421,8 @@ def _print_plan(prepared: Prepared) -> None:
     console.print(f"  recipients by SMS: {sum(o.recipients for o in prepared.plan.orders)}")
     for carrier, levels in _reach_lines(prepared).items():
         console.print(f"  reach, {carrier}: {levels}")
+    for warning in prepared.warnings:
+        console.print(f"  [yellow]warning: {printable(warning)}[/yellow]")
     if prepared.confirmation:
         console.print(f"  [bold]to be typed: {prepared.confirmation}[/bold]")
 

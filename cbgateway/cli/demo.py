@@ -176,6 +176,10 @@ def _score_lines(score: dict[str, Any]) -> Iterator[str]:
             f"The first corrected screen came {score['correction_shown_after_s']:.0f} s after the "
             "first wrong one."
         )
+    yield (
+        f"From an approval to the first screen {score['approval_to_screen_s']:.2f} s at most, on "
+        "this machine's clock."
+    )
 
 
 def _told_lines(summary: dict[str, Any]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from rich.live import Live
 from cbgateway.app import Gateway, init_home
 from cbgateway.cli.common import console
 from cbgateway.cli.demo_after import tell_afterwards
-from cbgateway.cli.demo_clock import ScaledClock
+from cbgateway.cli.demo_clock import ScaledClock, machine_s
 from cbgateway.cli.demo_monitor import NAME, Monitor
 from cbgateway.cli.demo_phone import Dialogue, ask
 from cbgateway.cli.demo_proxy import Proxy
@@ -91,6 +91,8 @@ class Run:
         self._bulletins: list[Bulletin] = []
         self._first_shown: datetime | None = None
         self._displays: dict[tuple[int, str], datetime] = {}
+        self._approved_s: dict[int, float] = {}
+        self._screen_s: dict[int, float] = {}
         self._not_refused: list[str] = []
         self._automation: dict[str, Any] | None = None
         self._web: dict[str, str] = {}
@@ -164,12 +166,15 @@ class Run:
             "enquiry": None if self.view.dialogue is None else self.view.dialogue.facts(),
             "score": {
                 **after.score,
+                "approval_to_screen_s": round(max(self._screen_s.values(), default=0.0), 3),
+                "refused": sum(step.refused is not None for step in self._story.steps),
                 "not_refused": self._not_refused,
                 "lost_octets": None if self._proxy is None else self._proxy.lost_octets,
                 "copies_most": most,
             },
             "files": after.files,
             "really": self._story.really,
+            "day": dict(self._story.day),
         }
 
     async def _start_monitor(self, home: Path) -> None:
@@ -289,6 +294,7 @@ class Run:
         self._first_shown = self._first_shown or now
         for one in self._bulletins:
             if event["text"] in one.texts.values():
+                self._screen_s.setdefault(one.number, machine_s() - self._approved_s[one.number])
                 self._displays.setdefault((one.number, event["carrier"]), now)
         self.view.shown(event)
 
@@ -425,6 +431,7 @@ class Run:
         prepared = gateway.prepare(record.bulletin.bulletin_id)
         gateway.approve(prepared, key=self._keys["bob"], confirmation=prepared.confirmation)
         bulletin = record.bulletin
+        self._approved_s[bulletin.number] = machine_s()
         self._bulletins.append(Bulletin(bulletin.number, bulletin.kind.value, bulletin.texts))
 
     async def _return(self, code: str) -> None:

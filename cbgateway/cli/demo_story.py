@@ -5,7 +5,7 @@ Times and facts are those of the ministry's cause report: KT's network was down 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -56,6 +56,7 @@ class Story:
         regions: that bulletins are for.
         copies_max: how often a phone may show one bulletin.
         really: what happened on the day, with its source.
+        day: the same in a few words for each measure of the score that it has one for.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Story:
     start: datetime
     steps: tuple[Step, ...]
     really: str
+    day: Mapping[str, str] = field(default_factory=dict)
     mute: str | None = None
     copies_max: int = 1
 
@@ -161,6 +163,10 @@ KT_2021 = Story(
         "no notice to the public during 89 minutes; the ministry thought of a disaster text and "
         "dropped it; KT first spoke of DDoS [press: JoongAng, asiae; the ministry's cause report]"
     ),
+    day={
+        "first_notice": "none in 89 minutes",
+        "promises": "none made",
+    },
 )
 
 

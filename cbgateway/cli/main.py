@@ -10,6 +10,7 @@ from cbgateway.cli import (
     cap,
     cells,
     codec,
+    contacts,
     demo,
     enquiries,
     gateway,
@@ -51,6 +52,7 @@ app.add_typer(telling.promise_app, name="promise")
 app.add_typer(telling.briefing_app, name="briefing")
 app.add_typer(telling.site_app, name="site")
 app.add_typer(telling.text_app, name="text")
+app.add_typer(contacts.app, name="contacts")
 app.add_typer(recipients.app, name="recipients")
 app.add_typer(cells.app, name="cells")
 app.command("peers", epilog=peers.PEERS_EXAMPLES)(peers.peers)

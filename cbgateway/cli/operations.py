@@ -1,7 +1,7 @@
 """`cbgateway doctor`, `status`, `backup`, `restore` and `confirm-clock`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -86,10 +86,21 @@ def status(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     missed, promised = report["promises"]["missed"], report["promises"]["open"]
     late = sum(one["is_missed"] for one in promised)
     console.print(f"promises: {len(promised)} open, {late} of them late; {missed} missed so far")
+    for one in report["briefings"]:
+        console.print(f"briefing {one['bulletin']}: {printable(_coverage(one))}")
     log = report["audit"]
     console.print(f"history: {log['entries']} entries, witnessed up to {log['witnessed'] or 0}")
     if not report["has_ballast"]:
         console.print("[red]the disk is full: only what is never blocked is taken in[/red]")
+
+
+def _coverage(one: dict[str, Any]) -> str:
+    """Say who has read a briefing, and who has not."""
+    if one["expected"] is None:
+        return f"read by {one['read']}"
+    read = one["expected"] - len(one["missing"])
+    missing = f"; not yet: {', '.join(one['missing'])}" if one["missing"] else ""
+    return f"read by {read} of {one['expected']}{missing}"
 
 
 @reports_errors

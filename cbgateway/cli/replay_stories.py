@@ -62,22 +62,19 @@ AHYEON_2018 = Story(
         Step(_ahyeon("13:10:00"), "KT: broadcasts are possible again", returns="kt"),
         Step(
             _ahyeon("13:15:00"),
-            "bulletin 4: repair goes on",
-            BulletinKind.PROGRESS,
-            {
-                **_MSIT,
-                "cause": "fire",
-                "number": 4,
-                "now": "13:15",
-                "eta": "21:00",
-                "next": "14:10",
-            },
+            "bulletin 4: repair goes on; still no time known",
+            BulletinKind.ETA_CHANGE,
+            {**_MSIT, "cause": "fire", "number": 4, "now": "13:15", "next": "14:10"},
         ),
     ),
     really=(
         "first message about 50 minutes after the fire (12:04 to 12:06), four in all; KT's "
         "subscribers in the area mostly did not get them [press: newsis 2018-11-26, JoongAng]"
     ),
+    day={
+        "first_notice": "about 50 minutes",
+        "promises": "none made",
+    },
 )
 
 
@@ -124,6 +121,7 @@ SEOUL_2023 = Story(
         "wrong alert 06:41, called mis-issued 07:03, lifted 07:25: 22 minutes and more, without "
         "reason or place; two authorities contradicted each other [press: Hankyoreh, etoday]"
     ),
+    day={"correction": "22 minutes to the other authority's, 44 to its own"},
 )
 
 
@@ -176,6 +174,7 @@ DUP_2016 = Story(
         "the sender did not know the completion signal any more and sent again every 5 s: about "
         "100 copies in 10 minutes to some 20,000 phones [press: MBN, Kukinews]"
     ),
+    day={"copies": "about 100"},
 )
 
 
@@ -202,7 +201,7 @@ HAWAII_2018 = Story(
             BulletinKind.FIRST,
             {
                 **_MOIS,
-                "area": {"ko": "제주", "en": "the island"},
+                "area": {"ko": "제주", "en": "Jeju"},
                 "services": "mobile",
                 "cause": "checking",
                 "since": "08:05",
@@ -224,6 +223,7 @@ HAWAII_2018 = Story(
         "one person could send; no correction was prepared: 13 minutes to social media, 38 to "
         "phones [official: FCC report, April 2018]"
     ),
+    day={"correction": "38 minutes", "alone": "one person sent it"},
 )
 
 STORIES = {story.name: story for story in (KT_2021, AHYEON_2018, SEOUL_2023, DUP_2016, HAWAII_2018)}

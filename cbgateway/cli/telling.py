@@ -138,11 +138,15 @@ def show_briefing(
         if value:
             shown = ", ".join(value) if isinstance(value, list) else value
             console.print(f"  {name}: {printable(shown)}")
-    console.print(f"  {printable(found['emergency_calls'])}")
-    for line in (*found["workarounds"], *found["kind_words"]):
+    for place, line in enumerate(found["script"], start=1):
+        console.print(f"  {place}. {printable(line)}")
+    for line in (*found["workarounds"], found["compensation"], *found["kind_words"]):
         console.print(f"  · {printable(line)}")
     for line in found["do_not_say"]:
         console.print(f"  [red]not:[/red] {printable(line)}")
+    for one in found["contacts"]:
+        tried = "" if one["is_verified"] else " [yellow](nobody has confirmed it)[/yellow]"
+        console.print(f"  ☎ {printable(one['name'])} {one['contact']}{tried}")
     console.print(f"  read by: {printable(', '.join(found['readers'])) or 'nobody yet'}")
 
 

@@ -147,6 +147,21 @@ class NotBroadcastableError(PolicyError):
         self.language = language
 
 
+class DrillSaysRealError(PolicyError):
+    """The text of a drill says that it is real.
+
+    Attributes:
+        words: that say so.
+    """
+
+    code = "drill-says-real"
+
+    def __init__(self, language: str, words: str) -> None:
+        super().__init__(f"text in {language!r} of an exercise says {words!r}: take that out")
+        self.language = language
+        self.words = words
+
+
 class UnknownNameError(PolicyError):
     """A bulletin names a region, class, language, carrier or template that no profile has."""
 

@@ -11,9 +11,10 @@ from cbgateway.profiles.contacts import ContactsFile, Directory, unverified
 from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.models import CarrierProfile, CountryProfile, LanguageRules
 from cbgateway.profiles.networks import NetworkProfile
-from cbgateway.profiles.regions import RegionsFile, Ring
+from cbgateway.profiles.regions import Census, RegionProfile, RegionsFile, Ring
 from cbgateway.profiles.templates import PLACEHOLDER, ChoiceSlot, Template, TemplateText
-from cbgateway.profiles.words import LanguageWords
+from cbgateway.profiles.words import PLACEHOLDER as SLOT
+from cbgateway.profiles.words import SCRIPT_NAMES, LanguageWords
 
 ETWS_IDENTIFIERS = range(4352, 4360)
 """TS 23.041 9.4.1.2.2."""
@@ -101,8 +102,19 @@ def check_regions(
         if not alias.isascii() or len(alias) > ALIAS_OCTETS_MAX:
             problem = f"{alias!r} is not ASCII of {ALIAS_OCTETS_MAX} characters at most"
             yield Problem(file, f"{key}.name.en", problem)
+        yield from _check_population(file, f"{key}.census", region, regions.censuses)
     yield from _check_aliases(file, regions)
     yield from _check_outlines(file, codes, polygons)
+
+
+def _check_population(
+    file: str, key: str, region: RegionProfile, censuses: Mapping[str, Census]
+) -> Iterator[Problem]:
+    """Find figures that nobody says the source of."""
+    if (region.population is None) is not (region.census is None):
+        yield Problem(file, key, "a population and its census belong together")
+    elif region.census is not None and region.census not in censuses:
+        yield Problem(file, key, f"{region.census!r} is no census; {_known(censuses)}")
 
 
 def _check_aliases(file: str, regions: RegionsFile) -> Iterator[Problem]:
@@ -328,6 +340,10 @@ def check_language(file: str, words: LanguageWords) -> Iterator[Problem]:
         for name in names:
             if name not in said:
                 yield Problem(file, f"{key}.{name}", "is missing")
+    for line, text in words.briefing.script:
+        for unknown in sorted(set(SLOT.findall(text)) - SCRIPT_NAMES.keys()):
+            problem = f"{unknown!r} is nothing that is filled in; {_known(SCRIPT_NAMES)}"
+            yield Problem(file, f"briefing.script.{line}", problem)
     for index, claim in enumerate(words.lint.claims):
         if claim.cause not in words.causes:
             problem = f"{claim.cause!r} is no cause; {_known(words.causes)}"

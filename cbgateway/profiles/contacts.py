@@ -15,6 +15,8 @@ DIGITS_MIN = 3
 """Fewer are a count or an hour; the shortest numbers that people dial have three."""
 DIGITS_SURELY = 7
 """So many are a telephone number whatever follows them."""
+CHECKED_DAYS_MAX = 180
+"""How long a check counts unless a directory says otherwise: numbers change hands within a year."""
 
 NO_NUMBER = re.compile(
     r"(?<![\d:-])(?:"
@@ -60,17 +62,24 @@ class Contact(Model):
     depends_on: tuple[Code, ...] = ()
     checked_on: date | None = None
 
+    @property
+    def value(self) -> str:
+        """Give the number or link itself, by which the history knows it."""
+        return self.number or self.link or ""
+
 
 class ContactsFile(Model):
     """What a directory file holds.
 
     Attributes:
         calling_code: the country's, without plus.
+        checked_days_max: an entry that was last tried longer ago is to be tried again.
     """
 
     schema_version: Annotated[int, Field(alias="schema", ge=1, le=1)]
     country: Code
     calling_code: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}$")]
+    checked_days_max: Annotated[int, Field(ge=1, le=3_650)] = CHECKED_DAYS_MAX
     contacts: Annotated[tuple[Contact, ...], Field(max_length=1_000)] = ()
 
 
@@ -90,10 +99,23 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """The verified numbers and links of one country."""
+    """The numbers and links of one country that texts may show.
+
+    Attributes:
+        checked_days_max: how long a check of an entry counts.
+    """
 
     contacts: tuple[Contact, ...] = ()
     calling_code: str = ""
+    checked_days_max: int = CHECKED_DAYS_MAX
+
+    def named(self, name: str) -> Contact | None:
+        """Find an entry by its number, link, or name in any language; None for none."""
+        wanted = name.strip().casefold()
+        for one in self.contacts:
+            if wanted in {one.value, *(own.casefold() for own in one.name.values())}:
+                return one
+        return self._number(wanted) or self._link(wanted)
 
     def find(self, text: str) -> list[Found]:
         """Give every number and link in a text, in order, with what is known of each."""

@@ -144,7 +144,9 @@ def _read_words(folder: Path, profiles: Profiles, problems: list[Problem]) -> No
             problems.append(Problem(file, "deadlines", problem))
     for name, listed in _read(folder, "contacts/*.toml", ContactsFile, problems).items():
         problems += check_contacts(name, listed, profiles.countries)
-        profiles.directories[listed.country] = Directory(listed.contacts, listed.calling_code)
+        profiles.directories[listed.country] = Directory(
+            listed.contacts, listed.calling_code, listed.checked_days_max
+        )
     for name, words in _read(folder, "languages/*.toml", LanguageWords, problems).items():
         problems += check_language(name, words)
         profiles.words[words.code] = words
@@ -165,7 +167,7 @@ def _read_regions(folder: Path, profiles: Profiles, problems: list[Problem]) -> 
                 problem = f"{file.outlines} is no GeoJSON of regions: {error!r}"
                 problems.append(Problem(name, "outlines", problem))
         problems += check_regions(name, file, polygons, profiles.countries)
-        profiles.regions[file.country] = Regions(file.regions, polygons, file.population_source)
+        profiles.regions[file.country] = Regions(file.regions, polygons, file.censuses)
 
 
 def _read_outlines(path: Path) -> dict[str, tuple[Ring, ...]]:

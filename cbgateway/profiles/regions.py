@@ -1,14 +1,32 @@
 """Regions: a tree of areas with names and outlines."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
 from typing import Annotated
 
 from pydantic import Field
 
 from cbgateway.profiles.models import Code, Language, Model, Names, Text
 
+CENSUSES_MAX = 8
+"""Reports name them all, and a leaf of the history has room for so many."""
+
 Ring = tuple[tuple[float, float], ...]
 """A closed line of longitude and latitude in degrees, WGS 84."""
+
+
+class Census(Model):
+    """Who counted people, and when.
+
+    Attributes:
+        counted_on: the day that the figures are of.
+        checked_on: when somebody compared the figures here with the source; None while nobody has.
+    """
+
+    source: Annotated[str, Field(min_length=1, max_length=100)]
+    counted_on: date
+    checked_on: date | None = None
 
 
 class RegionProfile(Model):
@@ -19,6 +37,7 @@ class RegionProfile(Model):
         national_code: what the country's administration calls it, where that differs.
         parent: the area around it; None for the whole country.
         population: who lives there; None where nobody has looked it up.
+        census: which of the file's censuses the population is from.
         aliases: what people call it besides, by language; the usual short form first.
     """
 
@@ -27,6 +46,7 @@ class RegionProfile(Model):
     national_code: str | None = None
     parent: Code | None = None
     population: Annotated[int, Field(ge=0, le=10_000_000_000)] | None = None
+    census: Code | None = None
     aliases: dict[Language, tuple[Text, ...]] = Field(default_factory=dict)
 
     def short_name(self, language: str) -> str:
@@ -39,14 +59,27 @@ class RegionsFile(Model):
     """What a regions file holds.
 
     Attributes:
-        population_source: who counted, and when.
+        censuses: by name.
     """
 
     schema_version: int = Field(alias="schema", ge=1, le=1)
     country: Code
     outlines: str | None = None
-    population_source: str = ""
+    censuses: dict[Code, Census] = Field(default_factory=dict, max_length=CENSUSES_MAX)
     regions: tuple[RegionProfile, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a population comes from.
+
+    Attributes:
+        words: who counted, and of which day; empty where nobody did.
+        is_verified: True once somebody has compared the figures with the source.
+    """
+
+    words: str = ""
+    is_verified: bool = False
 
 
 class Regions(Mapping[str, RegionProfile]):
@@ -56,16 +89,16 @@ class Regions(Mapping[str, RegionProfile]):
         self,
         regions: tuple[RegionProfile, ...],
         polygons: Mapping[str, tuple[Ring, ...]],
-        population_source: str = "",
+        censuses: Mapping[str, Census] | None = None,
     ) -> None:
         """Make the tree.
 
         Args:
             regions: parents may stand anywhere.
             polygons: rings by code; a region without an entry has no outline.
-            population_source: who counted the people, and when.
+            censuses: who counted the people, and when, by the names that regions use.
         """
-        self.population_source = population_source
+        self.censuses = dict(censuses or {})
         self._regions = {region.code: region for region in regions}
         self.polygons = polygons
 
@@ -100,6 +133,26 @@ class Regions(Mapping[str, RegionProfile]):
         inside = [self.population(child) for child in self.children(code)]
         known = [count for count in inside if count is not None]
         return sum(known) if known and len(known) == len(inside) else None
+
+    def population_source(self, code: str) -> Source:
+        """Say where the population of a region comes from."""
+        names = dict.fromkeys(self._censuses_of(code))
+        found = [self.censuses[name] for name in names if name in self.censuses]
+        if not found:
+            return Source()
+        words = f"{found[0].source}, {found[0].counted_on}"
+        if len(found) > 1:
+            oldest = min(one.counted_on for one in found)
+            words = f"{len(found)} censuses, the oldest of {oldest}"
+        return Source(words, all(one.checked_on is not None for one in found))
+
+    def _censuses_of(self, code: str) -> Iterator[str]:
+        own = self._regions[code]
+        if own.population is not None:
+            yield own.census or ""
+            return
+        for child in self.children(code):
+            yield from self._censuses_of(child)
 
     def contains(self, outer: str, inner: str) -> bool:
         """Tell whether `inner` is `outer`, or lies inside it."""

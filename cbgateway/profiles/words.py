@@ -1,7 +1,7 @@
 """The words of one language: for pages, briefings and reports, and the lint of texts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -14,6 +14,9 @@ from cbgateway.profiles.enquiries import EnquiryWords
 from cbgateway.profiles.models import Language, Model, Pattern, Text
 
 EXCLAMATIONS_MAX = 1
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+SCRIPT_NAMES = dict.fromkeys(("carrier", "what", "where", "since", "eta", "next"), "")
+"""What a script for staff can name."""
 
 
 class Topic(StrEnum):
@@ -40,11 +43,42 @@ class Claim(Model):
 
 
 class LintWords(Model):
-    """What a text should not say."""
+    """What a text should not say.
+
+    Attributes:
+        claims_to_be_real: what no drill may ever say.
+    """
 
     jargon: tuple[Instead, ...]
     blame: tuple[Pattern, ...]
+    claims_to_be_real: Annotated[tuple[Pattern, ...], Field(min_length=1)]
     claims: tuple[Claim, ...]
+
+
+class Script(Model):
+    """What staff say, in this order: sorry, what is known, what helps, when there is news.
+
+    Names in braces are filled in: carrier, what, where, since, eta, next.
+    """
+
+    apology: Text
+    fact: Text
+    over: Text
+    corrected: Text
+    withdrawn: Text
+    eta: Text
+    eta_unknown: Text
+    next: Text
+    next_late: Text
+    thanks: Text
+
+
+class NotWhile(Model):
+    """What staff do not say as long as something is not known."""
+
+    cause: Text
+    eta: Text
+    emergency_calls: Text
 
 
 class BriefingWords(Model):
@@ -52,12 +86,17 @@ class BriefingWords(Model):
 
     title: Text
     superseded: Text
+    script: Script
     first_words: Annotated[tuple[Text, ...], Field(min_length=1)]
     do_not_say: Annotated[tuple[Text, ...], Field(min_length=1)]
+    not_while: NotWhile
     compensation: Text
+    script_heading: Text
     kind_words: Text
     not_to_say: Text
     compensation_heading: Text
+    contacts_heading: Text
+    contact_unverified: Text
 
 
 class PageWords(Model):
@@ -121,6 +160,7 @@ class ReportWords(Model):
     value: Text
     source: Text
     not_known: Text
+    unverified: Text
     detected: Text
     ended: Text
     to_submission: Text
@@ -145,6 +185,19 @@ class ReportWords(Model):
     bulletins: Text
     timeline: Text
     lessons: Text
+    clocks: Text
+    history: Text
+    result: Text
+    accepted_at: Text
+    displayed_at: Text
+    wrong: Text
+    corrected_by: Text
+    after_s: Text
+    at: Text
+    subject: Text
+    event: Text
+    actor: Text
+    detail: Text
     levels: dict[str, Text]
 
 
@@ -173,6 +226,11 @@ class LanguageWords(Model):
         return f"{self.causes.get(name, name)} ({self.confidences[confidence]})"
 
 
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Put values in the place of names in braces; a name without a value stays as it is."""
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Words that should be others.
@@ -187,6 +245,15 @@ class Finding:
     words: str
     advice: str
     cause: str = ""
+
+
+def claim_to_be_real(words: LanguageWords, text: str) -> str:
+    """Give the first words of a drill's text that say it is none; empty for none."""
+    for pattern in words.lint.claims_to_be_real:
+        match = re.search(pattern, text, re.IGNORECASE)
+        if match is not None:
+            return match[0]
+    return ""
 
 
 def lint_words(words: LanguageWords, text: str) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from cbgateway.profiles.words import LanguageWords
 from cbgateway.public.common import Site, page
 from cbgateway.public.markup import Child, tag
 from cbgateway.public.pages import facts_list
+from cbgateway.public.style import BRIEFING_STYLE
 
 
 def briefing_page(site: Site, words: LanguageWords, briefing: Mapping[str, Any]) -> bytes:
@@ -27,7 +28,7 @@ def briefing_page(site: Site, words: LanguageWords, briefing: Mapping[str, Any])
         else time(briefing["next_update_at"]) or labels.no_next
     )
     rows: list[tuple[str, Child]] = [
-        (labels.what, f"{briefing['carrier']}: {', '.join(briefing['what'])}"),
+        (labels.what, ", ".join(briefing["what"])),
         (labels.where, ", ".join(briefing["where"])),
         (labels.since, time(briefing["since"])),
         (labels.state, briefing["kind"]),
@@ -39,23 +40,43 @@ def briefing_page(site: Site, words: LanguageWords, briefing: Mapping[str, Any])
         (own.compensation_heading, briefing["compensation"]),
         (labels.code, briefing["code"]),
     ]
-    body: list[Child] = [
-        tag("p", own.superseded, class_="late", role="alert")
-        if briefing["is_superseded"]
-        else None,
-        tag("p", f"{briefing['bulletin']} · ", time(briefing["published_at"])),
+    is_old = briefing["is_superseded"]
+    left = tag(
+        "div",
+        tag("h2", own.script_heading),
+        tag("ol", [tag("li", line) for line in briefing["script"]]),
         facts_list([(name, value) for name, value in rows if value]),
+    )
+    right = tag(
+        "div",
+        tag("h2", own.not_to_say),
+        _list(briefing["do_not_say"], class_="not"),
         tag("h2", own.kind_words),
         _list(briefing["kind_words"]),
-        tag("h2", own.not_to_say),
-        _list(briefing["do_not_say"]),
+        tag("h2", own.contacts_heading) if briefing["contacts"] else None,
+        _list([_contact(words, one) for one in briefing["contacts"]]),
         tag("h2", labels.official_text),
         tag("blockquote", briefing["official_text"], lang=words.code)
         if briefing["eta_words"] != labels.eta_overdue
         else tag("p", labels.eta_text_hidden, class_="late"),
+    )
+    body: list[Child] = [
+        tag("p", f"{own.superseded} ({briefing['newest']})", class_="state bad", role="alert")
+        if is_old
+        else None,
+        tag("p", f"{briefing['bulletin']} · ", time(briefing["published_at"]), class_="dim"),
+        tag("div", left, right, class_="pair old" if is_old else "pair"),
     ]
-    return page(site, words, body, title=own.title, path="", depth=0, is_public=False)
+    title = f"{own.title}: {briefing['carrier']}"
+    return page(
+        site, words, body, title=title, path="", depth=0, is_public=False, style=BRIEFING_STYLE
+    )
 
 
-def _list(items: list[str]) -> Child:
-    return tag("ul", [tag("li", item) for item in items]) if items else None
+def _contact(words: LanguageWords, contact: Mapping[str, Any]) -> str:
+    shown = f"{contact['name']} {contact['contact']}"
+    return shown if contact["is_verified"] else f"{shown} ({words.briefing.contact_unverified})"
+
+
+def _list(items: list[str], *, class_: str | None = None) -> Child:
+    return tag("ul", [tag("li", item) for item in items], class_=class_) if items else None

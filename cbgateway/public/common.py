@@ -8,6 +8,7 @@ from urllib.parse import quote
 from cbgateway.domain.bulletin import Mode
 from cbgateway.profiles.words import LanguageWords
 from cbgateway.public.markup import Child, Markup, join, tag
+from cbgateway.public.style import STYLE
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.publication import Notice, Outage, Publication
 
@@ -15,23 +16,6 @@ PAGE_OCTETS_MAX = 14 * 1024
 """What one round trip of a new TCP connection can carry: pages show at once on a bad line."""
 NAMES_MAX = 20
 """Regions named in one line; the rest is counted."""
-
-STYLE = (
-    "body{margin:0 auto;max-width:42rem;padding:1rem;font:1.1rem/1.6 system-ui,sans-serif;"
-    "color:#111;background:#fff;word-break:keep-all;overflow-wrap:anywhere}"
-    "h1{font-size:1.5rem}h2{font-size:1.25rem;margin:1.5rem 0 .5rem}"
-    "dl{display:grid;grid-template-columns:minmax(4rem,35%) 1fr;gap:.25rem 1rem;margin:.5rem 0}"
-    "dt{font-weight:700}dd{margin:0}dd ul{margin:0;padding-left:1.1rem}"
-    "blockquote{margin:.5rem 0;padding:.5rem 1rem;"
-    "border-left:.3rem solid #1d4ed8;background:#f1f5f9}"
-    "a{color:#1d4ed8}a:focus{outline:3px solid #f59e0b}.skip{position:absolute;left:-99rem}"
-    ".skip:focus{left:1rem;background:#fff}"
-    ".banner{background:#7c2d12;color:#fff;padding:.5rem 1rem}"
-    ".late{font-weight:700;color:#9a3412}nav ul{padding:0;list-style:none;display:flex;"
-    "flex-wrap:wrap;gap:.25rem 1rem}"
-    "@media(prefers-color-scheme:dark){body{color:#eee;background:#111}blockquote{background:#222}"
-    "a{color:#93c5fd}.late{color:#fdba74}}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +118,7 @@ def page(
     path: str,
     depth: int,
     is_public: bool = True,
+    style: str = "",
 ) -> bytes:
     """Put the frame around a page.
 
@@ -145,6 +130,7 @@ def page(
         path: of the page within its language, such as ``r/KR/``.
         depth: how many folders deep it lies within its language.
         is_public: False leaves out the links to other pages.
+        style: what this page has beside what all have.
     """
     own = "../" * depth
     root = own + ("../" if site.prefix(words.code) else "")
@@ -174,8 +160,10 @@ def page(
             "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         ),
         tag("title", title),
-        tag("link", rel="alternate", type="application/atom+xml", href=f"{root}feed.atom"),
-        Markup(f"<style>{STYLE}</style>"),
+        tag("link", rel="alternate", type="application/atom+xml", href=f"{root}feed.atom")
+        if is_public
+        else None,
+        Markup(f"<style>{STYLE}{style}</style>"),
     )
     links = [
         (own or "./", labels.home),
@@ -184,7 +172,7 @@ def page(
         (f"{own}v/", labels.verify),
         (f"{root}feed.atom", labels.feed),
     ]
-    header = tag("header", tag("p", tag("a", labels.title, href=own or "./"), " · ", others))
+    header = tag("header", tag("a", labels.title, href=own or "./"), others)
     items = [tag("li", tag("a", name, href=href)) for href, name in links]
     footer = tag("footer", tag("nav", tag("ul", items), aria_label=labels.title))
     content = tag(

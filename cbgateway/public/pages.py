@@ -28,8 +28,10 @@ def front(site: Site, words: LanguageWords) -> bytes:
     def make(count: int) -> bytes:
         shown, rest = current[:count], current[count:]
         body: list[Child] = [
-            tag("h2", f"{labels.ongoing} ({len(current)})") if current else tag("p", labels.none),
-            [outage_section(site, words, one, root="", heading="h3") for one in shown],
+            tag("p", f"{labels.ongoing} ({len(current)})", class_="state bad")
+            if current
+            else tag("p", labels.none, class_="state"),
+            [outage_section(site, words, one, root="", heading="h2") for one in shown],
             links_to(site, words, rest, root="") if rest else None,
         ]
         if recent:
@@ -71,7 +73,7 @@ def region(site: Site, words: LanguageWords, code: str) -> bytes:
     def make(count: int) -> bytes:
         shown, rest = found[:count], found[count:]
         body: list[Child] = [
-            None if found else tag("p", words.page.region_none),
+            None if found else tag("p", words.page.region_none, class_="state"),
             [outage_section(site, words, one, root="../../", heading="h2") for one in shown],
             links_to(site, words, rest, root="../../") if rest else None,
             region_links(site, words, code, root="../../"),
@@ -146,7 +148,7 @@ def code_page(site: Site, words: LanguageWords, text: str) -> bytes:
     found = find_code(site, text)
     if found is None:
         body: list[Child] = [
-            tag("p", labels.verify_unknown, class_="late"),
+            tag("p", labels.verify_unknown, class_="state bad"),
             tag("p", labels.verify_about),
         ]
         return page(site, words, body, title=labels.verify, path="v/", depth=2)
@@ -154,11 +156,11 @@ def code_page(site: Site, words: LanguageWords, text: str) -> bytes:
     bulletin = notice.bulletin
     holds = notice.state in HOLDS and not site.hides_text(outage, notice)
     body = [
-        tag("p", tag("strong", labels.verify_genuine)),
         tag(
             "p",
+            f"{labels.verify_genuine} ",
             labels.verify_current if holds else labels.verify_not_current,
-            class_=None if holds else "late",
+            class_="state" if holds else "state bad",
         ),
         tag("p", labels.eta_text_hidden) if site.hides_text(outage, notice) else None,
         [tag("blockquote", said, lang=language) for language, said in bulletin.texts.items()],
@@ -193,27 +195,25 @@ def outage_section(
         (labels.since, site.time(outage.incident.started_at)),
         (labels.state, state_of(words, outage)),
     ]
-    if facts.cause:
-        rows.append((labels.cause, words.cause(facts.cause, facts.confidence)))
     if not is_over:
         rows += [
-            (labels.emergency_calls, words.emergency_calls[facts.emergency_calls]),
             (labels.eta, eta_of(site, words, outage)),
             (labels.next_update, next_of(site, words, outage)),
+            (labels.emergency_calls, words.emergency_calls[facts.emergency_calls]),
         ]
+    if facts.cause:
+        rows.append((labels.cause, words.cause(facts.cause, facts.confidence)))
     advice = [words.workarounds[one] for one in facts.workarounds if one in words.workarounds]
     if advice and not is_over:
         rows.append((labels.workaround, tag("ul", [tag("li", one) for one in advice])))
+    changed = site.time(changed_at(outage, site.publication.at))
     return tag(
-        "section",
+        "article",
         heading and tag(heading, incident_link(outage, site.title(outage, words), root=root)),
         facts_list(rows),
         said_last(site, words, outage, root=root),
-        tag(
-            "p",
-            f"{labels.as_of} ",
-            site.time(changed_at(outage, site.publication.at)),
-        ),
+        tag("p", f"{labels.as_of} ", changed, class_="dim"),
+        class_="card",
     )
 
 
@@ -247,14 +247,10 @@ def next_of(site: Site, words: LanguageWords, outage: Outage) -> Child:
 
 def said_last(site: Site, words: LanguageWords, outage: Outage, *, root: str) -> Child:
     """Show the newest text, unless it names a repair time that has passed."""
-    newest, labels = outage.newest, words.page
-    bulletin = newest.bulletin
-    if bulletin.kind is BulletinKind.WITHDRAWAL:
-        return tag("p", labels.withdrawn)
-    return [
-        quoted(site, words, outage, newest),
-        tag("p", f"{labels.code} ", code_link(bulletin.code, root=root)) if bulletin.code else None,
-    ]
+    newest = outage.newest
+    if newest.bulletin.kind is BulletinKind.WITHDRAWAL:
+        return tag("p", words.page.withdrawn)
+    return quoted(site, words, outage, newest, root=root)
 
 
 def notice_section(site: Site, words: LanguageWords, outage: Outage, notice: Notice) -> Markup:
@@ -264,22 +260,27 @@ def notice_section(site: Site, words: LanguageWords, outage: Outage, notice: Not
     return tag(
         "section",
         tag("h3", head),
-        quoted(site, words, outage, notice) if bulletin.texts else None,
-        tag("p", code_link(bulletin.code, root="../../")) if bulletin.code else None,
+        quoted(site, words, outage, notice, root="../../") if bulletin.texts else None,
+        class_="card",
     )
 
 
-def quoted(site: Site, words: LanguageWords, outage: Outage, notice: Notice) -> Markup:
-    """Show a text as it was sent; while an outage goes on, none with a repair time gone by."""
+def quoted(
+    site: Site, words: LanguageWords, outage: Outage, notice: Notice, *, root: str
+) -> Markup:
+    """Show a text as it was sent, with its code; while it goes on, none with a time gone by."""
+    labels, code = words.page, notice.bulletin.code
+    proof: Child = [f"{labels.code} ", code_link(code, root=root)] if code else None
     if site.hides_text(outage, notice):
-        return tag("p", words.page.eta_text_hidden, class_="late")
+        return tag("div", tag("p", labels.eta_text_hidden, class_="late"), tag("p", proof))
     language, text = text_of(notice, words.code)
-    return tag("blockquote", text, lang=language)
+    caption: Child = [labels.official_text, " · ", proof] if code else labels.official_text
+    return tag("figure", tag("blockquote", text, lang=language), tag("figcaption", caption))
 
 
 def facts_list(rows: list[tuple[str, Child]]) -> Markup:
     """Show names with what they stand for."""
-    return tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in rows])
+    return tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in rows])
 
 
 def incident_link(outage: Outage, text: str, *, root: str) -> Markup:

@@ -1,18 +1,20 @@
 """The report after an incident, for people: as a page and as Markdown."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from cbgateway.profiles.words import LanguageWords, ReportWords
-from cbgateway.public.common import STYLE
 from cbgateway.public.markup import Child, Markup, join, tag
+from cbgateway.public.style import REPORT_STYLE, STYLE
+from cbgateway.service.postmortem import LOG, NOT_KNOWN
 
 Rows = list[tuple[str, ...]]
 Section = tuple[str, tuple[str, ...], Rows]
 """Heading, names of the columns, rows."""
 
-TABLE_STYLE = "table{border-collapse:collapse;margin:.5rem 0}th,td{border:1px solid #94a3b8;"
-TABLE_STYLE += "padding:.2rem .5rem;text-align:left;vertical-align:top}body{max-width:60rem}"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?[+-]\d\d:\d\d")
 MARKDOWN_SPECIAL = "\\`*_{}[]()#+-.!|<>~&"
 
 
@@ -23,8 +25,8 @@ def sections(words: LanguageWords, report: Mapping[str, Any]) -> list[Section]:
         (labels.figures, (labels.figure, labels.value, labels.source), _figures(labels, report)),
         (
             labels.deadlines,
-            (labels.figure, labels.wanted, labels.took, ""),
-            _promises(labels, report["deadlines"]),
+            (labels.figure, labels.wanted, labels.took, labels.result),
+            _promises(labels, report),
         ),
         (
             labels.reach,
@@ -32,13 +34,13 @@ def sections(words: LanguageWords, report: Mapping[str, Any]) -> list[Section]:
                 words.page.where,
                 labels.carrier,
                 labels.level,
-                labels.to_acceptance.split(" (")[0].split("(")[0],
-                labels.to_display.split(" (")[0].split("(")[0],
+                labels.accepted_at,
+                labels.displayed_at,
                 labels.population,
                 labels.uncovered,
                 labels.source,
             ),
-            [_reach_row(labels, row) for row in report["reach"]],
+            [_reach_row(labels, report, row) for row in report["reach"]],
         ),
         (
             labels.deliveries,
@@ -55,23 +57,29 @@ def sections(words: LanguageWords, report: Mapping[str, Any]) -> list[Section]:
         ),
         (
             labels.corrections,
-            ("", "", "s"),
+            (labels.wrong, labels.corrected_by, labels.after_s),
             [(row["of"], row["bulletin"], str(row["after_s"])) for row in report["corrections"]],
         ),
         (
             labels.bulletins,
-            ("", words.page.as_sent, words.page.code, words.page.official_text),
+            (labels.subject, words.page.as_sent, words.page.code, words.page.official_text),
             [
-                (one["bulletin"], one["approved_at"], one["code"], text)
+                (one["bulletin"], _when(report, one["approved_at"]), one["code"], text)
                 for one in report["bulletins"]
                 for text in one["texts"].values()
             ],
         ),
         (
             labels.timeline,
-            ("", "", "", "", ""),
+            (labels.at, labels.subject, labels.event, labels.actor, labels.detail),
             [
-                (line["at"], line["subject"], line["what"], line["actor"], _detail(line["detail"]))
+                (
+                    _when(report, line["at"]),
+                    line["subject"],
+                    line["what"],
+                    line["actor"],
+                    _detail(line["detail"]),
+                )
                 for line in report["timeline"]
             ],
         ),
@@ -90,11 +98,13 @@ def _figures(labels: ReportWords, report: Mapping[str, Any]) -> Rows:
         (labels.compensation_due, report["deadlines"]["compensation_notice_due"]),
     ]
     return [
-        (name, _shown(labels, one["value"]), _source(labels, one["source"])) for name, one in named
+        (name, _when(report, _shown(labels, one["value"])), _source(labels, one["source"]))
+        for name, one in named
     ]
 
 
-def _promises(labels: ReportWords, deadlines: Mapping[str, Any]) -> Rows:
+def _promises(labels: ReportWords, report: Mapping[str, Any]) -> Rows:
+    deadlines = report["deadlines"]
     first = deadlines["first_notice"]
     said = {True: labels.kept, False: labels.missed, None: labels.open}
     rows: Rows = [
@@ -106,31 +116,55 @@ def _promises(labels: ReportWords, deadlines: Mapping[str, Any]) -> Rows:
         )
     ]
     rows += [
-        (one["bulletin"], one["due"], _shown(labels, one["told"]), said[one["is_kept"]])
+        (
+            one["bulletin"],
+            _when(report, one["due"]),
+            _when(report, _shown(labels, one["told"])),
+            said[one["is_kept"]],
+        )
         for one in deadlines["updates"]
     ]
     return rows
 
 
-def _reach_row(labels: ReportWords, row: Mapping[str, Any]) -> tuple[str, ...]:
+def _reach_row(
+    labels: ReportWords, report: Mapping[str, Any], row: Mapping[str, Any]
+) -> tuple[str, ...]:
     return (
         row["region"],
         row["carrier"],
         " → ".join(labels.levels.get(level, level) for level in row["levels"]),
-        _shown(labels, row["first_accepted_at"]["value"]),
-        _shown(labels, row["first_display_at"]["value"]),
+        _when(report, _shown(labels, row["first_accepted_at"]["value"])),
+        _when(report, _shown(labels, row["first_display_at"]["value"])),
         _shown(labels, row["population"]["value"]),
         _shown(labels, row["population_uncovered_by_all_carriers"]["value"]),
-        _source(labels, row["population"]["source"]),
+        _counted(labels, row["population"]),
     )
 
 
 def _shown(labels: ReportWords, value: object) -> str:
-    return labels.not_known if value is None else str(value)
+    if value is None:
+        return labels.not_known
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _when(report: Mapping[str, Any], text: str) -> str:
+    """Write a time as the country's clocks show it; gives back what is none."""
+    if not TIME.fullmatch(text):
+        return text
+    zone = timezone(timedelta(minutes=report["utc_offset_min"]))
+    return f"{datetime.fromisoformat(text).astimezone(zone):%Y-%m-%d %H:%M:%S}"
 
 
 def _source(labels: ReportWords, source: str) -> str:
-    return labels.not_known if source == "not known" else source
+    return {NOT_KNOWN: labels.not_known, LOG: labels.history}.get(source, source)
+
+
+def _counted(labels: ReportWords, population: Mapping[str, Any]) -> str:
+    """Say who counted people, and when, and whether anybody has looked that up."""
+    source = _source(labels, population["source"])
+    is_plain = population["value"] is None or population["is_verified"]
+    return source if is_plain else f"{source} ({labels.unverified})"
 
 
 def _detail(detail: Mapping[str, Any]) -> str:
@@ -142,9 +176,16 @@ def heading(words: LanguageWords, report: Mapping[str, Any]) -> str:
     return f"{words.report.title}: {report['incident']['id']} ({report['mode']})"
 
 
+def _clocks(words: LanguageWords, report: Mapping[str, Any]) -> str:
+    """Say by which clocks times are given."""
+    hours, minutes = divmod(abs(report["utc_offset_min"]), 60)
+    sign = "-" if report["utc_offset_min"] < 0 else "+"
+    return f"{words.report.clocks} UTC{sign}{hours:02d}:{minutes:02d}"
+
+
 def to_html(words: LanguageWords, report: Mapping[str, Any]) -> bytes:
     """Make the page."""
-    body: list[Child] = [tag("h1", heading(words, report))]
+    body: list[Child] = [tag("h1", heading(words, report)), tag("p", _clocks(words, report))]
     for name, columns, rows in sections(words, report):
         if rows:
             body += [tag("h2", name), _table(columns, rows)]
@@ -154,7 +195,7 @@ def to_html(words: LanguageWords, report: Mapping[str, Any]) -> bytes:
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width,initial-scale=1"),
         tag("title", heading(words, report)),
-        Markup(f"<style>{STYLE}{TABLE_STYLE}</style>"),
+        Markup(f"<style>{STYLE}{REPORT_STYLE}</style>"),
     )
     whole = tag("html", head, tag("body", tag("main", body)), lang=words.code)
     return join([Markup("<!doctype html>"), whole]).encode() + b"\n"
@@ -162,12 +203,13 @@ def to_html(words: LanguageWords, report: Mapping[str, Any]) -> bytes:
 
 def _table(columns: Sequence[str], rows: Rows) -> Markup:
     head = tag("tr", [tag("th", name, scope="col") for name in columns]) if any(columns) else None
-    return tag("table", head, [tag("tr", [tag("td", cell) for cell in row]) for row in rows])
+    made = tag("table", head, [tag("tr", [tag("td", cell) for cell in row]) for row in rows])
+    return tag("div", made, class_="scroll")
 
 
 def to_markdown(words: LanguageWords, report: Mapping[str, Any]) -> str:
     """Make the same as Markdown, in which nothing of the report is taken for markup."""
-    lines = [f"# {_plain(heading(words, report))}", ""]
+    lines = [f"# {_plain(heading(words, report))}", "", _plain(_clocks(words, report)), ""]
     for name, columns, rows in sections(words, report):
         if rows:
             lines += [f"## {_plain(name)}", "", *_markdown_table(columns, rows), ""]

@@ -27,6 +27,7 @@ from cbgateway.domain.people import Person, check_may_approve
 from cbgateway.domain.ports import SerialMarks, Transaction
 from cbgateway.service.authority import check_regions, check_submitter, hands_of, signer_of, use_of
 from cbgateway.service.budgets import check_budget
+from cbgateway.service.contacts import bulletin_problems
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.evidence import settle
 from cbgateway.service.planning import Plan, encode_texts, plan
@@ -66,6 +67,7 @@ class Prepared:
     Attributes:
         confirmation: what the approver has to type; empty when the area is not wide.
         reach: who would be told for sure, by region and carrier.
+        warnings: numbers and links in the texts that nobody has tried lately.
     """
 
     record: BulletinRecord
@@ -73,6 +75,7 @@ class Prepared:
     basis: Basis
     confirmation: str
     reach: tuple[Reach, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,14 @@ def prepare(
     )
     incident = tx.incident(bulletin.incident_id)
     reach = () if incident is None else _reach(deployment, bulletin, incident)
-    return Prepared(record, planned, basis, confirmation_phrase(deployment, bulletin), reach)
+    return Prepared(
+        record,
+        planned,
+        basis,
+        confirmation_phrase(deployment, bulletin),
+        reach,
+        bulletin_problems(tx, deployment.directory, bulletin, now=now),
+    )
 
 
 def _reach(deployment: Deployment, bulletin: Bulletin, incident: Incident) -> tuple[Reach, ...]:

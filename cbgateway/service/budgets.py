@@ -1,13 +1,14 @@
 """Budgets: how many bulletins a region may have, per alert class and per sender.
 
 Each class has a budget of its own, so a lower class never draws on a higher one's. A sender may
-use half of it at most, so that one stolen key cannot use it up. An approval looks whether there is
-something left; the first order that leaves in a region takes the token.
+use half of it at most, so that one stolen key cannot use it up. That it works again draws on a
+reserve of its own, as large: whoever was told often has to be told the end as well. An approval
+looks whether there is something left; the first order that leaves in a region takes the token.
 """
 
 from datetime import datetime, timedelta
 
-from cbgateway.domain.bulletin import Bulletin
+from cbgateway.domain.bulletin import Bulletin, BulletinKind
 from cbgateway.domain.errors import BudgetExhaustedError
 from cbgateway.domain.ports import Transaction
 from cbgateway.domain.rate import Empty, TokenBucket
@@ -15,6 +16,8 @@ from cbgateway.service.deployment import Deployment
 
 SENDER_SHARE = 0.5
 EVERYBODY = ""
+RESERVED = frozenset({BulletinKind.RESTORED})
+"""Kinds that have a budget beside that of all others."""
 
 
 def is_exempt(deployment: Deployment, bulletin: Bulletin) -> bool:
@@ -23,6 +26,12 @@ def is_exempt(deployment: Deployment, bulletin: Bulletin) -> bool:
         bulletin.kind in deployment.country.exempt_kinds
         or deployment.alert_class(bulletin.alert_class).exempt_from_limit
     )
+
+
+def budget_name(bulletin: Bulletin) -> str:
+    """Give what the budget that a bulletin draws on is called: its class, or a reserve of that."""
+    reserve = f"+{bulletin.kind}" if bulletin.kind in RESERVED else ""
+    return bulletin.alert_class + reserve
 
 
 def check_budget(
@@ -40,7 +49,7 @@ def check_budget(
     waiting = [
         record.bulletin
         for record in tx.undispatched_bulletins(before=now + timedelta(days=1))
-        if record.bulletin.alert_class == bulletin.alert_class
+        if budget_name(record.bulletin) == budget_name(bulletin)
         and record.bulletin.bulletin_id != bulletin.bulletin_id
         and not is_exempt(deployment, record.bulletin)
     ]
@@ -55,7 +64,7 @@ def check_budget(
             (EVERYBODY, len(ahead)),
             (bulletin.sender, sum(one.sender == bulletin.sender for one in ahead)),
         ):
-            bucket = _bucket(tx, deployment, bulletin.alert_class, region, sender, now)
+            bucket = _bucket(tx, deployment, bulletin, region, sender, now)
             taken = bucket.take(now.timestamp(), tokens=1 + count)
             if isinstance(taken, Empty):
                 raise _exhausted(region, bulletin.alert_class, sender, taken, now)
@@ -80,7 +89,7 @@ def spend(
     ]
     for leaf in owing:
         for sender in (EVERYBODY, bulletin.sender):
-            bucket = _bucket(tx, deployment, bulletin.alert_class, leaf, sender, now)
+            bucket = _bucket(tx, deployment, bulletin, leaf, sender, now)
             after = bucket.take(now.timestamp())
             if isinstance(after, Empty):
                 return after
@@ -88,7 +97,7 @@ def spend(
     for leaf, sender, after in taken:
         tx.put_tokens(
             leaf,
-            bulletin.alert_class,
+            budget_name(bulletin),
             sender,
             tokens=after.tokens,
             updated_s=after.updated_at_s,
@@ -105,7 +114,7 @@ def left(
     held = {}
     for region in deployment.leaves(bulletin.regions):
         everybody, sender = (
-            _bucket(tx, deployment, bulletin.alert_class, region, whose, now).at(now.timestamp())
+            _bucket(tx, deployment, bulletin, region, whose, now).at(now.timestamp())
             for whose in (EVERYBODY, bulletin.sender)
         )
         held[region] = everybody.tokens, sender.tokens
@@ -115,15 +124,15 @@ def left(
 def _bucket(
     tx: Transaction,
     deployment: Deployment,
-    class_name: str,
+    bulletin: Bulletin,
     region: str,
     sender: str,
     now: datetime,
 ) -> TokenBucket:
-    limit = deployment.alert_class(class_name).limit
+    limit = deployment.alert_class(bulletin.alert_class).limit
     share = 1.0 if sender == EVERYBODY else SENDER_SHARE
     capacity = max(1.0, limit.capacity * share)
-    known = tx.tokens(region, class_name, sender)
+    known = tx.tokens(region, budget_name(bulletin), sender)
     tokens, updated_s = known or (capacity, now.timestamp())
     return TokenBucket(capacity, limit.refill_per_hour * share / 3600, tokens, updated_s)
 

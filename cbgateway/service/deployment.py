@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from cbgateway.domain.bulletin import BulletinKind, Mode
 from cbgateway.domain.errors import UnknownNameError
@@ -61,6 +61,10 @@ class Deployment:
     def utc_offset(self) -> timedelta:
         """How far the country's clocks are ahead of UTC."""
         return timedelta(minutes=self.country.utc_offset_min)
+
+    def local(self, at: datetime) -> datetime:
+        """Give a time as the country's clocks show it, to the second."""
+        return at.astimezone(timezone(self.utc_offset)).replace(microsecond=0)
 
     def alert_class(self, name: str) -> AlertClass:
         """Find an alert class.

@@ -34,6 +34,7 @@ from cbgateway.domain.ports import Transaction
 from cbgateway.profiles.templates import render
 from cbgateway.service.authority import check_regions, signer_of, use_of
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.drill import check_drill
 from cbgateway.service.duplicates import check_duplicate
 from cbgateway.service.planning import encode_texts
 from cbgateway.service.wording import (
@@ -388,6 +389,7 @@ def _check(
     check_promise(deployment, bulletin, incident, now=now)
     is_template = request.template is not None
     check_heartbeat(deployment, bulletin, earlier, is_template=is_template, now=now)
+    check_drill(deployment, bulletin)
     warnings = check_wording(deployment, bulletin, incident, read_back=request.read_back)
     is_meant = request.allow_duplicate
     return check_duplicate(tx, deployment, bulletin, is_meant=is_meant, now=now) + warnings

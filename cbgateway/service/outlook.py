@@ -39,6 +39,7 @@ def plan_report(
         "short_messages": _short_messages(bulletin, prepared.plan.orders),
         "carriers": {code: _reach(some) for code, some in orders.items()},
         "reach": reach_document(prepared.reach),
+        "warnings": list(prepared.warnings),
         "cells": [_cells(network) for network in prepared.plan.coverage],
         "budgets": [
             {"region": region, "left": round(everybody, 3), "left_for_sender": round(sender, 3)}

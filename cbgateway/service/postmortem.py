@@ -48,6 +48,7 @@ def report(events: Iterable[Event], incident_id: str) -> dict[str, Any]:
         "format": 1,
         "incident": first["incident"],
         "mode": first["mode"],
+        "utc_offset_min": first["utc_offset_min"],
         "detected": _figure(submitted[0].at.isoformat() if submitted else None, LOG),
         "ended": _figure(_ended(said), LOG),
         "times": _times(began, mine, said),
@@ -198,12 +199,14 @@ def _reach(mine: Sequence[Event], said: Sequence[Event]) -> list[dict[str, Any]]
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for event in said:
         document = _said(event)
-        for region, people in document["regions"]:
+        for region, people, source in document["regions"]:
+            words, is_verified = document["population_sources"][source]
+            population = _figure(people, words or NOT_KNOWN) | {"is_verified": is_verified}
             for carrier, one in document["reach"].items():
                 row = rows.setdefault((region, carrier), {"levels": [], "accepted": None})
                 row["levels"].append(one["level"])
                 row["reason"] = one["reason"]
-                row["population"] = _figure(people, document["population_source"] or NOT_KNOWN)
+                row["population"] = population
     for event in mine:
         detail = event.detail
         key = str(detail.get("region")), str(detail.get("peer"))
@@ -265,7 +268,7 @@ def _bulletin(event: Event, mine: Sequence[Event]) -> dict[str, Any]:
         ),
         "class": document["class"],
         "code": document["code"],
-        "regions": [code for code, _ in document["regions"]],
+        "regions": [code for code, *_ in document["regions"]],
         "texts": document["texts"],
         "cause": document["cause"],
         "cause_confidence": document["cause_confidence"],

@@ -14,6 +14,9 @@ def said_document(deployment: Deployment, bulletin: Bulletin, incident: Incident
     A leaf of the log has 65,535 octets at most (tlog-tiles): with 512 regions and eight of the
     longest texts there is room for 4,000 more.
     """
+    regions = deployment.regions
+    origins = [regions.population_source(code) for code in bulletin.regions]
+    sources = tuple(dict.fromkeys(origins))
     facts, next_at = bulletin.facts, bulletin.next_update_at
     deadlines = deployment.deadlines
     reaches = reach_of(
@@ -42,9 +45,13 @@ def said_document(deployment: Deployment, bulletin: Bulletin, incident: Incident
             "services": [one.value for one in incident.services],
             "started_at": incident.started_at.isoformat(),
         },
-        "regions": [[code, deployment.regions.population(code)] for code in bulletin.regions],
-        "population_source": deployment.regions.population_source,
+        "regions": [
+            [code, regions.population(code), sources.index(source)]
+            for code, source in zip(bulletin.regions, origins, strict=True)
+        ],
+        "population_sources": [[one.words, one.is_verified] for one in sources],
         "reach": {one.carrier: {"level": one.level.value, "reason": one.reason} for one in reaches},
+        "utc_offset_min": deployment.country.utc_offset_min,
         "deadlines": {
             "profile": deadlines.code,
             "first_notice_s": deadlines.first_notice_s,

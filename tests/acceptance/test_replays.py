@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,17 @@ def test_g3_dup_2016_shows_two_copies_at_most() -> None:
     assert most(summary) <= 2
     for counts in summary["carriers"].values():
         assert counts["shown"]["1"]["phones"] == 20
+
+
+def test_g3_scores_stand_beside_what_happened() -> None:
+    """`make replays` writes the page; each story has its rows, beside what its day had."""
+    page = (Path(__file__).parents[2] / "docs" / "replays.md").read_text("utf-8")
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.count("|") == 5]
+
+    for name, story in STORIES.items():
+        mine = [row for row in rows if row[0] == name]
+        assert len(mine) >= 4, name
+        assert set(story.day.values()) <= {row[2] for row in mine}, name
 
 
 @pytest.mark.parametrize("name", STORIES)

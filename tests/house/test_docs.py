@@ -9,6 +9,7 @@ import pytest
 import cbgateway.app  # noqa: F401 - so that every error class exists
 from cbgateway.cli.common import exit_code
 from cbgateway.domain import errors
+from tests.house import acceptance
 from tests.house.states import PAGE, page
 
 ROOT = Path(__file__).parents[2]
@@ -128,3 +129,14 @@ def test_every_locked_dependency_has_a_decision() -> None:
     fixed_by_the_card = {"cryptography", "loguru", "pydantic", "smpplib"}
     for name in re.findall(r'"([a-z0-9-]+)', block[1]):
         assert name in decisions or name in fixed_by_the_card, name
+
+
+def test_acceptance_page_is_that_of_the_tests() -> None:
+    """Drawn from the tests as they are, `make acceptance`; each that it names is there."""
+    tests = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert acceptance.page() == acceptance.PAGE.read_text("utf-8")
+    assert set(acceptance.found()) <= {one.name for one in acceptance.CRITERIA}
+    for criterion in acceptance.CRITERIA:
+        for proof in criterion.proofs:
+            assert f"def {proof}(" in tests, proof

@@ -69,6 +69,19 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in done.stdout.split("\0") if name]
 
 
+def test_no_file_holds_the_marks_of_a_merge() -> None:
+    """What two sides said of the same lines was decided."""
+    done = subprocess.run(
+        ["git", "grep", "-lE", "^(<{7}|>{7}) "],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+
+
 def test_no_file_names_a_package_index() -> None:
     """Lock files carry hashes, and no address."""
     hosts = re.compile("|".join(("py" + r"pi\.org", "python" + "hosted", "npm" + r"js\.(org|com)")))

@@ -16,6 +16,7 @@ from cbgateway.domain import failpoints
 from cbgateway.domain.errors import GatewayError, InputError
 from cbgateway.interfaces.http import (
     alerts,
+    briefings,
     enquiries,
     events,
     metrics,
@@ -55,7 +56,17 @@ def make_app(backend: Backend | None) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
-    for module in (writing, transitions, alerts, reading, enquiries, events, metrics, pages):
+    for module in (
+        writing,
+        transitions,
+        alerts,
+        reading,
+        briefings,
+        enquiries,
+        events,
+        metrics,
+        pages,
+    ):
         app.include_router(module.router)
     app.state.backend = backend
     app.add_exception_handler(GatewayError, _refused)

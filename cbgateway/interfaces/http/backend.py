@@ -57,6 +57,10 @@ class Intake(Protocol):
         """Take an alarm in."""
         ...
 
+    def receipt(self, bulletin_id: str, reader: str, signature: str) -> Write[bool]:
+        """Note that somebody has read a bulletin's briefing."""
+        ...
+
     def alert(self, octets: bytes) -> Write[BulletinRecord]:
         """Take in a CAP alert that its sender has signed."""
         ...
@@ -67,6 +71,24 @@ class Intake(Protocol):
 
     async def commit_together(self, write: Write[T]) -> T:
         """Commit with what others write at the same time."""
+        ...
+
+
+class Briefings(Protocol):
+    """What call-centre staff read; `cbgateway.telling.Telling` has it. Called in a thread."""
+
+    def briefings(self, language: str) -> list[dict[str, Any]]:
+        """Give the briefing of each outage that goes on, or ended within a day."""
+        ...
+
+    def briefing(
+        self, incident_id: str, *, language: str, number: int | None = None
+    ) -> dict[str, Any]:
+        """Give one."""
+        ...
+
+    def briefing_page(self, incident_id: str, *, language: str, number: int | None = None) -> bytes:
+        """Give one as a page."""
         ...
 
 
@@ -106,6 +128,7 @@ class Backend:
         published_keys: the regions' public keys as a JWK Set.
         facts: what `cbgateway status` knows; called in a thread.
         show: gives what a path of the public site shows; called in a thread.
+        briefings: what call-centre staff read.
         is_ready: False while starting, stopping, or once failed.
         stop: set when the server has to end.
     """
@@ -121,6 +144,7 @@ class Backend:
     published_keys: Callable[[], dict[str, Any]]
     facts: Callable[[], Mapping[str, Any]]
     show: Callable[[str], Resource]
+    briefings: Briefings
     tokens: Tokens
     is_ready: Callable[[], bool]
     stop: asyncio.Event

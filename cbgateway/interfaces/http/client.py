@@ -18,6 +18,7 @@ CONTENTS = {
     "reject": DECISION,
     "withdraw": WITHDRAWAL,
     "submit": SUBMISSION,
+    "read": DECISION,
     "transition": STEP,
 }
 """What a document is, by the verb at the end of its address."""

@@ -381,10 +381,79 @@ class Plan(BaseModel):
     short_messages: list[ShortMessageOut]
     carriers: dict[str, Reach]
     reach: list[AssuredReach]
+    warnings: list[str]
     cells: list[NetworkCells]
     budgets: list[Budget]
     subscribers: dict[str, int]
     questions: list[Question]
+
+
+class BriefingContact(BaseModel):
+    """A number or link to give to whoever asks."""
+
+    contact: str
+    name: str
+    is_verified: bool
+
+
+class Briefing(BaseModel):
+    """What call-centre staff say about an outage, as new as the bulletin that it belongs to."""
+
+    format: int
+    incident: str
+    bulletin: str
+    number: int
+    language: str
+    is_superseded: bool
+    newest: str
+    published_at: str
+    carrier: str
+    what: list[str]
+    where: list[str]
+    since: str
+    kind: str
+    is_over: bool
+    cause: str | None
+    cause_confidence: str | None
+    eta: str | None
+    eta_words: str | None
+    next_update_at: str | None
+    is_next_update_overdue: bool
+    emergency_calls: str
+    workarounds: list[str]
+    official_text: str
+    code: str | None
+    compensation: str
+    compensation_notice_days: int | None
+    script: list[str]
+    kind_words: list[str]
+    do_not_say: list[str]
+    contacts: list[BriefingContact]
+    readers: list[str]
+
+
+class Briefings(BaseModel):
+    """The briefings of every outage that goes on, or ended within a day."""
+
+    items: list[Briefing]
+
+
+class ReceiptDocument(BaseModel):
+    """Somebody has read a bulletin's briefing; a registered person or machine says so."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    decision: Literal["briefing-read"]
+    bulletin: str
+    reader: Annotated[str, Field(min_length=1, max_length=60)]
+
+
+class ReceiptOut(BaseModel):
+    """A read receipt that is written down."""
+
+    bulletin: str
+    reader: str
+    is_new: bool
 
 
 class Region(BaseModel):

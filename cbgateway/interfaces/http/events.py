@@ -73,12 +73,13 @@ async def _follow(backend: Backend, after: int) -> AsyncIterator[bytes]:
             if silent_s >= EVENTS_HEARTBEAT_S:
                 silent_s = 0.0
                 yield HEARTBEAT
-            await _pause(backend.stop)
+            await pause(backend.stop)
     finally:
         backend.counters.watchers -= 1
 
 
-async def _pause(stop: asyncio.Event) -> None:
+async def pause(stop: asyncio.Event) -> None:
+    """Wait a moment, or until the server ends."""
     try:
         await asyncio.wait_for(stop.wait(), EVENTS_POLL_S)
     except TimeoutError:

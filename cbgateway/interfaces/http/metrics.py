@@ -79,6 +79,7 @@ def _lines(backend: Backend, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _metric("promises_late", "gauge", "Updates that are late.", [({}, late)])
     missed = promised["missed"]
     yield from _metric("promises_missed_total", "counter", "Missed so far.", [({}, missed)])
+    yield from _briefings(facts["briefings"])
     peers = facts["peers"]
     up = [({"peer": name}, int(one["is_up"])) for name, one in peers.items()]
     yield from _metric("peer_up", "gauge", "1 while a peer is connected.", up)
@@ -93,6 +94,17 @@ def _lines(backend: Backend, facts: Mapping[str, Any]) -> Iterator[str]:
     ballast = int(facts["has_ballast"])
     yield from _metric("ballast_held", "gauge", "Room for what is urgent.", [({}, ballast)])
     yield from _own(backend.counters)
+
+
+def _briefings(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Say who has read what staff say, for each outage that goes on."""
+    read = [({"incident": one["incident"]}, one["read"]) for one in found]
+    yield from _metric("briefing_reads", "gauge", "Who has read the newest briefing.", read)
+    shares = [
+        ({"incident": one["incident"]}, one["ratio"]) for one in found if one["ratio"] is not None
+    ]
+    about = "Share of those named in the settings who have."
+    yield from _metric("briefing_read_ratio", "gauge", about, shares)
 
 
 ENQUIRY_OUTCOMES = ("answered", "limited", "blocked", "late", "refused", "in_doubt")

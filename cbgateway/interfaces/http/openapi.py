@@ -75,6 +75,10 @@ BODIES: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
         documents.TakeBackDocument,
         {"decision": "take-back", "bulletin": "kt-20211025/1", "reason": "false alarm"},
     ),
+    "receipt": (
+        documents.ReceiptDocument,
+        {"decision": "briefing-read", "bulletin": "kt-20211025/1", "reader": "desk 7"},
+    ),
     "transition": (
         TransitionDocument,
         {

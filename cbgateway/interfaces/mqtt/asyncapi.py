@@ -4,12 +4,14 @@ import json
 from typing import Any
 
 from cbgateway import __version__
-from cbgateway.interfaces.http.documents import Alarm, ServiceProblem
+from cbgateway.interfaces.http.documents import Alarm, Briefing, ServiceProblem
 from cbgateway.interfaces.mqtt.commands import Envelope
 from cbgateway.interfaces.mqtt.topics import ALARM, INCIDENT, SUBMIT, VERSION
 from cbgateway.interfaces.schema import BulletinDocument
 from cbgateway.interfaces.steps import TransitionDocument
 
+LEVELS: dict[str, tuple[str, ...]] = {"gateway": (), "briefing": ("incident", "language")}
+"""What follows in a state's topic, where that is not its own name."""
 PREFIX = f"cbgateway/{VERSION}/{{mode}}/{{site}}"
 MODE = {"enum": ["live", "exercise", "test"], "description": "The gateway's mode."}
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -21,7 +23,28 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "carrier": {"description": "Code of a carrier."},
     "region": {"description": "Code of a region."},
     "incident": {"description": "Name of an incident."},
+    "language": {"description": "Code of a language."},
 }
+
+
+def _schema(model: Any) -> dict[str, Any]:  # noqa: ANN401 - a class of pydantic models
+    schema: dict[str, Any] = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    whole: dict[str, Any] = _inlined(schema, definitions)
+    return whole
+
+
+def _inlined(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - any part of a schema
+    """Put definitions where they are referred to; no model here refers to itself."""
+    if isinstance(node, dict):
+        name = str(node.get("$ref", "")).rpartition("/")[2]
+        if name:
+            return _inlined(definitions[name], definitions)
+        return {key: _inlined(value, definitions) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_inlined(one, definitions) for one in node]
+    return node
+
 
 _TEXT = {"type": "string"}
 _TIME = {"type": "string", "format": "date-time"}
@@ -92,11 +115,15 @@ STATES: dict[str, dict[str, Any]] = {
         "bulletins": {"type": "object", "additionalProperties": _TEXT},
     },
 }
+STATES["briefing"] = {
+    name: field for name, field in _schema(Briefing)["properties"].items() if name != "readers"
+}
 SUMMARIES = {
     "gateway": "Whether the gateway is there; the broker says so when it is not.",
     "carrier": "What is open at a carrier.",
     "region": "The public bulletin of a region now; empty for none.",
     "incident": "How far an outage has got, and its bulletins.",
+    "briefing": "What call-centre staff say of an outage now; empty a day after it ended.",
 }
 
 
@@ -135,25 +162,6 @@ def octets() -> bytes:
     """Give the document as it is kept."""
     text = json.dumps(document(), ensure_ascii=False, indent=2, sort_keys=True)
     return f"{text}\n".encode()
-
-
-def _schema(model: Any) -> dict[str, Any]:  # noqa: ANN401 - a class of pydantic models
-    schema: dict[str, Any] = model.model_json_schema()
-    definitions = schema.pop("$defs", {})
-    whole: dict[str, Any] = _inlined(schema, definitions)
-    return whole
-
-
-def _inlined(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - any part of a schema
-    """Put definitions where they are referred to; no model here refers to itself."""
-    if isinstance(node, dict):
-        name = str(node.get("$ref", "")).rpartition("/")[2]
-        if name:
-            return _inlined(definitions[name], definitions)
-        return {key: _inlined(value, definitions) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_inlined(one, definitions) for one in node]
-    return node
 
 
 def _command(documents: list[dict[str, Any]]) -> dict[str, Any]:
@@ -213,7 +221,7 @@ def _add_outgoing(channels: dict[str, Any], operations: dict[str, Any]) -> None:
     operations["event"] = _sending("event", "What happens, leaf by leaf.", retain=False)
     for name, summary in SUMMARIES.items():
         message = f"{name.title()}State"
-        parameters = () if name == "gateway" else (name,)
+        parameters = LEVELS.get(name, (name,))
         rest = f"state/{name}" + "".join(f"/{{{one}}}" for one in parameters)
         channels[f"{name}State"] = _channel(rest, message, *parameters)
         operations[f"{name}State"] = _sending(f"{name}State", summary, retain=True)

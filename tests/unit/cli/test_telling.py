@@ -179,3 +179,19 @@ def test_replay_knows_its_stories() -> None:
         assert name in listed.stdout
         assert name in unknown.stderr
     assert unknown.exit_code == EXIT_POLICY
+
+
+def test_contacts_are_listed_and_confirmed(office: Any, run: Any) -> None:
+    """Doctor warns until somebody has tried an entry."""
+    found = json.loads(run("contacts", "list", "--json").stdout)
+    told = run("contacts", "confirm", "112", "--key", key(office, "alice")).stdout
+    screen = run("contacts", "list").stdout
+    doctor = json.loads(run("doctor", "--json").stdout)
+    lines = [one["detail"] for one in doctor["findings"] if one["check"] == "contacts"]
+
+    assert {one["is_verified"] for one in found} == {False}
+    assert told == "112: confirmed\n"
+    assert "alice" in screen
+    assert "A check counts for 180 days." in screen
+    assert [line.split(":")[0] for line in lines] == ["119", "110", "100", "status.example.kr"]
+    run("contacts", "confirm", "1", "--key", key(office, "alice"), code=EXIT_POLICY)

@@ -1,7 +1,7 @@
 """Deadlines, directories and words: what the files say, and what is refused in them."""
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from cbgateway.app import can_encode, load_checked_profiles
 from cbgateway.profiles.contacts import Contact, Directory, digits_of, unverified
 from cbgateway.profiles.deadlines import DeadlineProfile, Night
 from cbgateway.profiles.loader import check_profiles, profiles_folder
+from cbgateway.profiles.regions import Census, Regions, Source
 from cbgateway.profiles.words import Topic, lint_words
 
 SHIPPED = load_checked_profiles(None)
@@ -173,10 +174,35 @@ def test_population_is_that_of_the_country() -> None:
     assert SHIPPED.regions["generic"].population("XX") is None
 
 
+def test_population_says_who_counted_and_when() -> None:
+    """Nobody has compared the shipped figures; several censuses are named by their oldest."""
+    shipped = SHIPPED.regions["kr"]
+    older = Census(source="survey", counted_on=date(2020, 5, 1), checked_on=date(2026, 1, 31))
+    seoul = shipped["KR-11"].model_copy(update={"census": "older"})
+    mixed = Regions(
+        tuple(seoul if one.code == "KR-11" else one for one in shipped.values()),
+        {},
+        shipped.censuses | {"older": older},
+    )
+
+    expected = Source("행정안전부 주민등록 인구통계, 2021-12-31", is_verified=False)
+    assert shipped.population_source("KR") == shipped.population_source("KR-11") == expected
+    assert mixed.population_source("KR-11") == Source("survey, 2020-05-01", is_verified=True)
+    assert mixed.population_source("KR").words == "2 censuses, the oldest of 2020-05-01"
+    assert SHIPPED.regions["generic"].population_source("XX") == Source()
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "problem"),
     [
         ("deadlines/jp.toml", 'code = "jp"', 'code = "xx"', "'xx' belongs into xx.toml"),
+        ("regions/kr.toml", 'census = "mois-2021-12"', "", "its census belong together"),
+        (
+            "regions/kr.toml",
+            'census = "mois-2021-12"',
+            'census = "mine"',
+            "'mine' is no census; known: mois-2021-12",
+        ),
         ("countries/kr.toml", 'deadlines = "kr"', 'deadlines = "no"', "no deadlines/no.toml"),
         ("contacts/kr.toml", 'number = "110"', 'number = "112"', "'112' stands there twice"),
         ("contacts/kr.toml", 'number = "110"', "", "either a number or a link"),

@@ -391,6 +391,20 @@ def test_budget_of_a_sender_runs_out_and_says_when_it_refills(office: Any) -> No
     assert office.approve(fifth).state is BulletinState.APPROVED
 
 
+def test_the_end_is_told_from_a_reserve(office: Any) -> None:
+    """Whoever has said all that they may can still say that it works again, as often at most."""
+    use_up(office)
+    with pytest.raises(BudgetExhaustedError):
+        office.issue(office.later("progress", incident="inc-alice"))
+
+    for number in range(4):
+        texts = {"ko": f"복구 완료 {number}"}
+        office.issue(office.later("restored", incident="inc-alice", texts=texts))
+        office.send()
+    with pytest.raises(BudgetExhaustedError, match="'safety' for 'alice'"):
+        office.issue(office.later("restored", incident="inc-alice"))
+
+
 def test_half_of_the_budget_is_left_to_others(office: Any) -> None:
     """One key that runs wild leaves room for everybody else, who together use up the rest."""
     office.add("carol", may_submit=True)

@@ -11,7 +11,7 @@ from cbgateway.domain.bulletin import BulletinKind
 from cbgateway.domain.delivery import Event
 from cbgateway.domain.errors import AuditError, InputError, UnknownNameError
 from cbgateway.domain.incident import Incident, IncidentState, Service
-from cbgateway.profiles.regions import Regions
+from cbgateway.profiles.regions import Census, Regions
 from cbgateway.public.report_page import to_html, to_markdown
 from cbgateway.service import postmortem
 from cbgateway.service.deployment import Deployment
@@ -75,7 +75,22 @@ def test_refused_orders_show_and_people_without_a_carrier_are_counted(office: An
     assert {row["population_uncovered_by_all_carriers"]["value"] for row in report["reach"]} == {
         3_350_380
     }
-    assert "주민등록" in report["reach"][0]["population_uncovered_by_all_carriers"]["source"]
+    uncovered = report["reach"][0]["population_uncovered_by_all_carriers"]
+    assert uncovered["source"] == "행정안전부 주민등록 인구통계, 2021-12-31"
+
+
+def test_figures_that_nobody_has_looked_up_say_so(office: Any) -> None:
+    """In the document and in every form that people read, in their language."""
+    office.issue(office.document())
+    report = told(office)
+    words = office.gateway.deployment.words
+
+    assert {row["population"]["is_verified"] for row in report["reach"]} == {False}
+    assert "2021-12-31 (확인되지 않음)" in to_html(words["ko"], report).decode()
+    assert "2021\\-12\\-31 \\(unverified\\)" in to_markdown(words["en"], report)
+    for row in report["reach"]:
+        row["population"]["is_verified"] = True
+    assert "unverified" not in to_markdown(words["en"], report)
 
 
 def test_percentiles_of_one_and_of_many() -> None:
@@ -169,7 +184,7 @@ def test_longest_approval_still_fits_into_a_leaf(office: Any) -> None:
             for code in codes
         ),
         {},
-        rules.regions.population_source,
+        {"mois-2021-12": Census(source="가" * 100, counted_on=AT.date())},
     )
     wide = replace(rules, regions=regions)
     texts = {f"{letter}{letter}": "가" * 1395 for letter in "abcdefgh"}
