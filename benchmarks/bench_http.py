@@ -25,13 +25,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from stored import store
+
 from cbgateway.app import Gateway, SystemClock, init_home
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.people import Permission
 from cbgateway.interfaces.http.client import signed_headers
-from cbgateway.interfaces.schema import parse_bulletin
-from cbgateway.service.intake import SUBMISSION
-from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
 
 TEXT = "[과기정통부] 부산 KT 통신 장애. 원인 확인 중"
@@ -42,7 +41,6 @@ SENDERS = 8
 CONNECTIONS = 16
 ROUNDS = 5
 REQUESTS = 600  # of one round
-PRELOADED_AT_ONCE = 500
 KINDS = ("first", "progress")
 BARE = """
 async def app(scope, receive, send):
@@ -162,19 +160,6 @@ def requests(port: int, keys: list[SigningKey], kind: str, round_number: int) ->
     return made
 
 
-def preload(home: Path, keys: list[SigningKey], count: int) -> None:
-    """Store bulletins by the same rules, many to a commit."""
-    with Gateway.open(home) as gateway:
-        for start in range(0, count, PRELOADED_AT_ONCE):
-            with gateway.store.transaction() as tx:
-                for number in range(start, min(start + PRELOADED_AT_ONCE, count)):
-                    sender = number % len(keys)
-                    document = document_of("first", f"before-{number}", number, sender)
-                    request = parse_bulletin(json.dumps(document).encode())
-                    signature = sign_detached(request.octets, keys[sender], content=SUBMISSION)
-                    gateway.desk.submission(request, signature).work(tx)
-
-
 async def load(port: int, pid: int, made: list[bytes]) -> Round:
     """Send them over some connections, each as soon as the one before is answered."""
     waiting = deque(made)
@@ -230,7 +215,14 @@ def main() -> None:
         (folder / "bare.py").write_text(BARE, "utf-8")
         ours, bare = free_port(), free_port()
         keys = make_gateway(folder / "home", ours)
-        preload(folder / "home", keys, arguments.preload)
+        store(
+            folder / "home",
+            arguments.preload,
+            lambda number: (
+                document_of("first", f"before-{number}", number, number % SENDERS),
+                keys[number % SENDERS],
+            ),
+        )
         peer = ["uvicorn", "--app-dir", str(folder), "--port", str(bare), "--http", "h11"]
         rows = []
         with (

@@ -22,6 +22,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import aiomqtt
+from stored import store
 
 from cbgateway.domain.bulletin import Mode
 from cbgateway.interfaces.mqtt.commands import write_command
@@ -42,25 +43,30 @@ def text_of(name: str) -> str:
     )
 
 
+def document_of(name: str) -> dict[str, Any]:
+    """Write a bulletin that opens an outage of its own."""
+    return {
+        "identifier": name,
+        "sender": "alice",
+        "incident": {
+            "id": name,
+            "carrier": "kt",
+            "services": ["voice"],
+            "started_at": datetime.now(UTC).isoformat(),
+        },
+        "kind": "first",
+        "regions": ["KR-26"],
+        "texts": {"ko": text_of(name)},
+        "next_update": "PT30M",
+    }
+
+
 def commands(key: SigningKey, topics: Topics, count: int, name: str) -> list[bytes]:
-    """Sign commands, each opening an outage of its own."""
+    """Sign commands."""
     now = datetime.now(UTC)
     return [
         write_command(
-            {
-                "identifier": f"{name}-{number}",
-                "sender": "alice",
-                "incident": {
-                    "id": f"{name}-{number}",
-                    "carrier": "kt",
-                    "services": ["voice"],
-                    "started_at": now.isoformat(),
-                },
-                "kind": "first",
-                "regions": ["KR-26"],
-                "texts": {"ko": text_of(f"{name}-{number}")},
-                "next_update": "PT30M",
-            },
+            document_of(f"{name}-{number}"),
             key,
             content=SUBMISSION,
             command_id=f"{name}-{number}",
@@ -144,6 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commands", type=int, default=3_000)
     parser.add_argument("--rate", type=float, default=300.0, help="commands a second")
+    parser.add_argument("--preload", type=int, default=0, help="bulletins stored before")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         broker, gateway = Mosquitto(Path(folder) / "broker"), Served(Path(folder) / "lab")
@@ -153,6 +160,7 @@ def main() -> None:
         gateway.init(broker.port, people=people)
         key = SigningKey.load(gateway.home / "keys" / "people" / "alice.pem")
         topics = Topics(Mode.TEST, "lab")
+        store(gateway.home, options.preload, lambda n: (document_of(f"before-{n}"), key))
         gateway.serve()
         pid = gateway.process.pid
 
@@ -165,6 +173,7 @@ def main() -> None:
             result = {
                 f"{options.rate:.0f}/s": measure("paced", options.commands, options.rate),
                 "at once": measure("once", options.commands, None),
+                "preload": options.preload,
                 "load": os.getloadavg()[0],
                 "python": platform.python_version(),
             }

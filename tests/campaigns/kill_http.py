@@ -17,10 +17,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from cbgateway.app import Gateway, SystemClock, init_home
 from cbgateway.domain.bulletin import Mode
@@ -59,6 +60,41 @@ class Told:
     problems: list[str] = field(default_factory=list)
 
 
+def first_bulletin(machine: str, number: int) -> dict[str, Any]:
+    """Give a bulletin of a machine's that opens an outage of its own."""
+    return {
+        "identifier": f"b-{number}",
+        "sender": machine,
+        "incident": {
+            "id": f"{machine}-{number}",
+            "carrier": "kt",
+            "services": ["voice"],
+            "started_at": "2021-10-25T11:16:00+09:00",
+        },
+        "kind": "first",
+        "regions": ["KR-26"],
+        "texts": {"ko": f"장애 {machine} {number}".translate(LETTERS)},
+        "next_update": "PT1H",
+    }
+
+
+def make_gateway(home: Path, settings: str, machines: Sequence[str]) -> dict[str, SigningKey]:
+    """Make a gateway with more settings than usual, and machines that may submit; gives keys."""
+    with (home / "cbgateway.toml").open("a", encoding="utf-8") as file:
+        file.write(settings)
+    keys = {}
+    with Gateway.open(home) as gateway:
+        for name in machines:
+            _, path = gateway.keyring.add_person(
+                name,
+                may_submit=True,
+                may_approve=False,
+                permission=Permission(("KR",), ("safety",)),
+            )
+            keys[name] = SigningKey.load(path)
+    return keys
+
+
 class Machine(threading.Thread):
     """Submits until told to stop; lets go of no request before it is answered."""
 
@@ -75,21 +111,8 @@ class Machine(threading.Thread):
             self._submit(count)
 
     def _submit(self, count: int) -> None:
-        incident = f"{self.machine}-{count}"
-        document = {
-            "identifier": f"b-{count}",
-            "sender": self.machine,
-            "incident": {
-                "id": incident,
-                "carrier": "kt",
-                "services": ["voice"],
-                "started_at": "2021-10-25T11:16:00+09:00",
-            },
-            "kind": "first",
-            "regions": ["KR-26"],
-            "texts": {"ko": f"장애 {self.machine} {count}".translate(LETTERS)},
-            "next_update": "PT1H",
-        }
+        document = first_bulletin(self.machine, count)
+        incident = document["incident"]["id"]
         body = json.dumps(document, ensure_ascii=False).encode()
         path = f"/v1/incidents/{incident}/bulletins"
         headers = signed_headers(
@@ -143,19 +166,8 @@ class Campaign:
         self._start = fork if forks else start
         init_home(self.home, mode=Mode.TEST, country="kr", ports={"kt": 1}, clock=SystemClock())
         port = self._rng.randrange(20_000, 32_000)  # below those that the system gives out
-        with (self.home / "cbgateway.toml").open("a", encoding="utf-8") as file:
-            file.write(f"\n[http]\nport = {port}\n")
-        keys = {}
-        with Gateway.open(self.home) as gateway:
-            for number in range(MACHINES):
-                name = f"machine{number}"
-                _, path = gateway.keyring.add_person(
-                    name,
-                    may_submit=True,
-                    may_approve=False,
-                    permission=Permission(("KR",), ("safety",)),
-                )
-                keys[name] = SigningKey.load(path)
+        settings = f"\n[http]\nport = {port}\n"
+        keys = make_gateway(self.home, settings, [f"machine{n}" for n in range(MACHINES)])
         self._machines = [Machine(name, key, port, self.told) for name, key in keys.items()]
 
     def run(self, kills: int) -> None:
@@ -222,17 +234,35 @@ def judge(home: Path, told: Told) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    """Run the campaign."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=30)
+class Killing(Protocol):
+    """A campaign that has been run."""
+
+    told: Told
+    kills: Counter[str]
+    ready_s: list[float]
+    home: Path
+
+    def run(self, kills: int) -> None:
+        """Kill so often, and then let everybody be answered."""
+
+
+def main(make: Callable[..., Killing], description: str | None, *, kills: int) -> int:
+    """Run a campaign and judge it.
+
+    Args:
+        make: of a folder and a seed, and `forks`.
+        description: for `--help`.
+        kills: how often the gateway is killed, unless told otherwise.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--kills", type=int, default=kills)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fork", action="store_true", help="fork instead of starting anew")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(Path(folder), options.seed, forks=options.fork)
+        campaign = make(Path(folder), options.seed, forks=options.fork)
         campaign.run(options.kills)
         result = judge(campaign.home, campaign.told)
     result |= {"kills": sum(campaign.kills.values()), "by": dict(sorted(campaign.kills.items()))}
@@ -241,4 +271,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Campaign, __doc__, kills=30))

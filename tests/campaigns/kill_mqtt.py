@@ -6,13 +6,10 @@ two steps from reading a command to having acknowledged it; now and then the bro
 well. In the end every bulletin that has a receipt has to be there exactly once, with what was sent.
 """
 
-import argparse
 import asyncio
 import json
 import random
-import signal
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -23,10 +20,9 @@ from typing import Any
 
 import aiomqtt
 
-from cbgateway.app import Gateway, SystemClock, init_home
+from cbgateway.app import SystemClock, init_home
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.failpoints import INTAKE_FAILPOINTS
-from cbgateway.domain.people import Permission
 from cbgateway.interfaces.mqtt.address import BrokerAddress
 from cbgateway.interfaces.mqtt.client import client_of
 from cbgateway.interfaces.mqtt.commands import write_command
@@ -34,8 +30,8 @@ from cbgateway.interfaces.mqtt.topics import SUBMIT, Topics
 from cbgateway.service.intake import SUBMISSION
 from cbgateway.signing.canonical import digest
 from cbgateway.signing.keys import SigningKey
-from tests.campaigns.kill import LETTERS, Child, fork, percentiles, say, start
-from tests.campaigns.kill_http import Told, judge
+from tests.campaigns.kill import Child, fork, start
+from tests.campaigns.kill_http import Told, first_bulletin, main, make_gateway
 from tests.integration.brokers import Mosquitto
 
 MACHINES = ("machine0", "machine1", "machine2", "machine3")
@@ -70,7 +66,7 @@ class Machine:
 
     async def _until_told(self, numbers: range) -> None:
         """Publish documents, and again what no receipt has come for, through whatever happens."""
-        waiting = {f"b-{number}": self._document(number) for number in numbers}
+        waiting = {f"b-{number}": first_bulletin(self.name, number) for number in numbers}
         attempts = 0
         while waiting:
             attempts += 1
@@ -112,23 +108,6 @@ class Machine:
         else:
             self._told.problems.append(f"{name}: {receipt}"[:300])
 
-    def _document(self, number: int) -> dict[str, Any]:
-        incident = f"{self.name}-{number}"
-        return {
-            "identifier": f"b-{number}",
-            "sender": self.name,
-            "incident": {
-                "id": incident,
-                "carrier": "kt",
-                "services": ["voice"],
-                "started_at": "2021-10-25T11:16:00+09:00",
-            },
-            "kind": "first",
-            "regions": ["KR-26"],
-            "texts": {"ko": f"장애 {self.name} {number}".translate(LETTERS)},
-            "next_update": "PT1H",
-        }
-
 
 class Campaign:
     """A broker, a gateway, machines that ask it, and somebody with a knife."""
@@ -147,22 +126,14 @@ class Campaign:
         secret = self.home / "secrets" / "mqtt"
         secret.touch(mode=0o600)
         secret.write_text("gateway-secret\n", "utf-8")
-        with (self.home / "cbgateway.toml").open("a", encoding="utf-8") as file:
-            file.write(
-                f'\n[mqtt]\nport = {self._broker.port}\nsite = "lab"\nusername = "gateway"\n'
-                'password_file = "secrets/mqtt"\n'
-            )
-        self._machines = []
-        with Gateway.open(self.home) as gateway:
-            for name in MACHINES:
-                _, path = gateway.keyring.add_person(
-                    name,
-                    may_submit=True,
-                    may_approve=False,
-                    permission=Permission(("KR",), ("safety",)),
-                )
-                key = SigningKey.load(path)
-                self._machines.append(Machine(name, key, self._broker.port, self.told))
+        settings = (
+            f'\n[mqtt]\nport = {self._broker.port}\nsite = "lab"\nusername = "gateway"\n'
+            'password_file = "secrets/mqtt"\n'
+        )
+        keys = make_gateway(self.home, settings, MACHINES)
+        self._machines = [
+            Machine(name, key, self._broker.port, self.told) for name, key in keys.items()
+        ]
 
     def run(self, kills: int) -> None:
         """Kill, start again, and again; then let everybody have its receipts."""
@@ -216,23 +187,5 @@ class Campaign:
         return child
 
 
-def main() -> int:
-    """Run the campaign."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--fork", action="store_true", help="fork instead of starting anew")
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        campaign = Campaign(Path(folder), options.seed, forks=options.fork)
-        campaign.run(options.kills)
-        result = judge(campaign.home, campaign.told)
-    result |= {"kills": sum(campaign.kills.values()), "by": dict(sorted(campaign.kills.items()))}
-    say(**result, ready_s=percentiles(campaign.ready_s), seconds=round(time.monotonic() - began, 1))
-    return 1 if result["lost"] or result["problems"] else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Campaign, __doc__, kills=20))

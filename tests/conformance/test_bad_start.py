@@ -23,6 +23,7 @@ from cbgateway.domain.people import Key
 from cbgateway.home import serving_lock
 from cbgateway.settings import load_settings
 from cbgateway.signing.keys import KNOWN_KEYS
+from cbgateway.storage.sqlite import SCHEMA_VERSION
 from cbsim.cli import app as cbsim
 from tests.conformance.catalogue import (
     FIRST,
@@ -201,7 +202,7 @@ def unusable(words: str) -> Refusal:
 DATABASES: dict[str, tuple[Spoil, Refusal]] = {
     "44-newer": (
         sql("PRAGMA user_version = 99"),
-        unusable("schema 99, this version reads 3; it was left untouched"),
+        unusable(f"schema 99, this version reads {SCHEMA_VERSION}; it was left untouched"),
     ),
     "44-newer-in-another-journal-mode": (
         sql("PRAGMA journal_mode = DELETE", "PRAGMA user_version = 99"),

@@ -11,8 +11,8 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import aiomqtt
 from aiomqtt import Message
@@ -29,6 +29,8 @@ from cbgateway.interfaces.mqtt.client import properties_of
 from cbgateway.interfaces.mqtt.commands import Incoming
 from cbgateway.interfaces.mqtt.intake import MqttIntake, Receipt
 from cbgateway.interfaces.mqtt.state import Board, Told, gateway_state
+
+T = TypeVar("T")
 
 SESSION_EXPIRY_S = 604_800  # a week: so long the broker keeps what comes while we are away
 RECEIVE_MAXIMUM = 256  # commands that the broker hands over before the first is acknowledged
@@ -139,7 +141,6 @@ class MqttConnection:
         options = SubscribeOptions(qos=1, retainAsPublished=True, retainHandling=2)
         await client.subscribe(self._intake.topics.commands, options=options)
         await client.publish(self._state_topic, self._state(is_online=True), qos=1, retain=True)
-        await self._tell(client, await self._read(self._board.begin))
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(self._take_commands(client)),
@@ -174,6 +175,13 @@ class MqttConnection:
             failpoints.passing("mqtt.acknowledged")
 
     async def _tell_changes(self, client: aiomqtt.Client) -> None:
+        """Tell how things stand, while commands are taken in already, and then what changes."""
+        await self._read(self._board.begin)
+        more, after = True, ""
+        while more:
+            told, after = await self._read(partial(self._board.present, after=after))
+            await self._tell(client, told)
+            more = bool(after)
         while True:
             before = self._board.after
             try:
@@ -187,8 +195,8 @@ class MqttConnection:
         for at in range(0, len(messages), TOLD_AT_ONCE):
             await _publish(client, [_outgoing_of(one) for one in messages[at : at + TOLD_AT_ONCE]])
 
-    async def _read(self, work: Callable[[Transaction], list[Told]]) -> list[Told]:
-        def locked() -> list[Told]:
+    async def _read(self, work: Callable[[Transaction], T]) -> T:
+        def locked() -> T:
             with self._reading.read() as tx:
                 return work(tx)
 

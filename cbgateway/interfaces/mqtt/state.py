@@ -58,24 +58,32 @@ class Board:
     _told: dict[str, bytes] = field(default_factory=dict)
     _public: dict[str, dict[str, tuple[datetime, bytes]]] = field(default_factory=dict)
 
-    def begin(self, tx: Transaction) -> list[Told]:
-        """Tell the whole present after connecting; events go on with those that follow."""
+    def begin(self, tx: Transaction) -> None:
+        """Forget what was told over an earlier connection; events go on with those that follow."""
         self._told.clear()
         if self.after < 0:
             self.after = tx.audit_size() - 1
-        told: list[Told | None] = []
-        for incident in tx.incidents():
-            told += self._incident(tx, incident.incident_id)
-            for language in self.deployment.words:
-                topic = self.topics.state("briefing", f"{incident.incident_id}/{language}")
-                told.append(self._state(topic, b""))
+
+    def present(self, tx: Transaction, after: str) -> tuple[list[Told], str]:
+        """Tell the present, a part at a time: some outages, by name, and at the end all else.
+
+        Args:
+            tx: reads it.
+            after: the outage that was told last; empty for the beginning.
+
+        Returns:
+            What to publish, and where to go on; empty at the end. Regions come last, so that
+            nobody sees one change while it does not.
+        """
+        incidents = tx.incidents_after(after, limit=BATCH_MAX)
+        told = [self._incident(tx, one, set()) for one in incidents]
+        told += self._over(tx, incidents)
+        if len(incidents) == BATCH_MAX:
+            return _some(told), incidents[-1].incident_id
         told += self._carriers(tx)
         told += self._briefings(tx)
-        for code in self.deployment.regions:
-            topic = self.topics.state("region", code)
-            told.append(None if topic in self._told else self._state(topic, b""))
-        # the last word on each topic alone: nobody sees a region change while it does not
-        return list({one.topic: one for one in told if one is not None}.values())
+        told += map(self._region, self.deployment.regions)
+        return _some(told), ""
 
     def look(self, tx: Transaction) -> list[Told]:
         """Tell what has happened since the last look, and what is different now."""
@@ -85,27 +93,43 @@ class Board:
             for index, entry in enumerate(tx.audit_entries(start, start + BATCH_MAX), start)
         ]
         if not leaves:
-            return [one for one in self._minutely(tx) if one is not None]
+            return _some(self._minutely(tx))
         self.after = leaves[-1][0]
         told: list[Told | None] = [self._event(index, leaf) for index, leaf in leaves]
         subjects = dict.fromkeys(leaf["subject"].partition("/")[0] for _, leaf in leaves)
-        for subject in subjects:
-            told += self._incident(tx, subject)
+        regions: set[str] = set()
+        incidents = filter(None, map(tx.incident, subjects))
+        told += [self._incident(tx, incident, regions) for incident in incidents]
+        told += map(self._region, sorted(regions))
         told += self._carriers(tx)
         told += self._briefings(tx)
-        return [one for one in told if one is not None]
+        return _some(told)
 
     def _minutely(self, tx: Transaction) -> Iterator[Told | None]:
         """Tell what became another because a time has passed; to the minute is soon enough."""
         if self._minute != self.now().replace(second=0, microsecond=0):
             yield from self._briefings(tx)
 
+    def _over(self, tx: Transaction, incidents: Iterable[Incident]) -> Iterator[Told | None]:
+        """Take away what a broker may have kept of outages that staff say nothing of any more."""
+        said = {
+            self._briefing_topic(one["incident"], one["language"]) for one in self.briefings(tx)
+        }
+        for incident in incidents:
+            for language in self.deployment.words:
+                topic = self._briefing_topic(incident.incident_id, language)
+                if topic not in said:
+                    yield self._state(topic, b"")
+
+    def _briefing_topic(self, incident_id: str, language: str) -> str:
+        return self.topics.state("briefing", f"{incident_id}/{language}")
+
     def _briefings(self, tx: Transaction) -> Iterator[Told | None]:
         """Give what staff say now; nothing of what ended a day ago."""
         self._minute = self.now().replace(second=0, microsecond=0)
         said = {}
         for one in self.briefings(tx):
-            topic = self.topics.state("briefing", f"{one['incident']}/{one['language']}")
+            topic = self._briefing_topic(one["incident"], one["language"])
             said[topic] = _octets({key: value for key, value in one.items() if key != "readers"})
         begins = self.topics.state("briefing") + "/"
         gone = [topic for topic in self._told if topic.startswith(begins) and topic not in said]
@@ -128,23 +152,20 @@ class Board:
         topic = self.topics.event(leaf["subject"])
         return Told(topic, _octets(event), retain=False, content_type=CONTENT_TYPE)
 
-    def _incident(self, tx: Transaction, incident_id: str) -> Iterator[Told | None]:
-        incident = tx.incident(incident_id)
-        if incident is None:
-            return
-        records = tx.bulletins(incident_id)
-        yield self._state(
-            self.topics.state("incident", incident_id), _incident_state(tx, incident, records)
-        )
+    def _incident(self, tx: Transaction, incident: Incident, regions: set[str]) -> Told | None:
+        """Give how an outage stands; adds the regions that are, or were, told of it."""
+        records = tx.bulletins(incident.incident_id)
         public = max(
             (one for one in records if one.state in PUBLIC),
             key=lambda one: one.bulletin.number,
             default=None,
         )
-        yield from self._regions(incident_id, public)
+        regions |= self._note(incident.incident_id, public)
+        topic = self.topics.state("incident", incident.incident_id)
+        return self._state(topic, _incident_state(tx, incident, records))
 
-    def _regions(self, incident_id: str, record: BulletinRecord | None) -> Iterator[Told | None]:
-        """Give what each region that is, or was, told of an incident reads now."""
+    def _note(self, incident_id: str, record: BulletinRecord | None) -> set[str]:
+        """Note what regions read of an incident now; gives those that do, or did."""
         before = {code for code, one in self._public.items() if incident_id in one}
         now: set[str] = set()
         if record is not None and record.bulletin.kind is not BulletinKind.WITHDRAWAL:
@@ -154,11 +175,11 @@ class Board:
                 self._public.setdefault(code, {})[incident_id] = entry
         for code in before - now:
             del self._public[code][incident_id]
-        for code in sorted(before | now):
-            newest = max(self._public[code].values(), default=None)
-            yield self._state(
-                self.topics.state("region", code), b"" if newest is None else newest[1]
-            )
+        return before | now
+
+    def _region(self, code: str) -> Told | None:
+        newest = max(self._public.get(code, {}).values(), default=None)
+        return self._state(self.topics.state("region", code), b"" if newest is None else newest[1])
 
     def _carriers(self, tx: Transaction) -> Iterator[Told | None]:
         counts: dict[str, dict[str, int]] = {code: {} for code in self.deployment.carriers}
@@ -218,6 +239,10 @@ def _public_bulletin(record: BulletinRecord) -> bytes:
             "next_update": None if next_update is None else next_update.isoformat(),
         }
     )
+
+
+def _some(told: Iterable[Told | None]) -> list[Told]:
+    return [one for one in told if one is not None]
 
 
 def _octets(document: dict[str, Any]) -> bytes:

@@ -12,6 +12,7 @@ from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import DiskFullError, StoreError
 from cbgateway.domain.incident import IncidentState
 from cbgateway.front import serving_mqtt
+from cbgateway.interfaces.mqtt import state
 from cbgateway.interfaces.mqtt.commands import Incoming, read_command
 from cbgateway.interfaces.mqtt.intake import MqttIntake
 from cbgateway.interfaces.mqtt.state import Board
@@ -337,9 +338,18 @@ def test_store_that_cannot_be_used_is_not_acknowledged(office: Office) -> None:
         asyncio.run(handler.handle(incoming))
 
 
-def test_board_begins_with_all_that_is_there(office: Office) -> None:
-    """What is public, and nothing of an outage that is over; unchanged things are told once."""
+@pytest.mark.parametrize("batch", [1, 256])
+def test_board_begins_with_all_that_is_there(
+    office: Office, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is public, and nothing of an outage that is over; unchanged things are told once.
+
+    In parts of whatever size.
+    """
+    monkeypatch.setattr(state, "BATCH_MAX", batch)
     office.issue(office.document())
+    other = office.document()["incident"] | {"id": "inc-0"}
+    office.submit(office.document(incident=other, texts={"ko": "다른 장애"}))
     topics = Topics(office.gateway.settings.mode, "lab")
     board = Board(
         topics,
@@ -353,14 +363,26 @@ def test_board_begins_with_all_that_is_there(office: Office) -> None:
         with office.gateway.store.read() as tx:
             return {one.topic.removeprefix(f"{topics.prefix}/"): one.payload for one in look(tx)}
 
-    begun = told(board.begin)
+    begun: dict[str, Any] = {}
+    with office.gateway.store.read() as tx:
+        board.begin(tx)
+        after: str | None = None
+        while after != "":
+            messages, after = board.present(tx, after or "")
+            for one in messages:
+                name = one.topic.removeprefix(f"{topics.prefix}/")
+                assert name not in begun
+                begun[name] = one.payload
+    assert list(begun)[:2] == ["state/incident/inc-0", "state/incident/inc-1"]
     assert json.loads(begun["state/region/KR-26"])["bulletin"] == "inc-1/1"
     assert begun["state/region/KR-11"] == b""
     assert json.loads(begun["state/incident/inc-1"])["state"] == "investigating"
     assert told(board.look) == {}
-    for state in ("identified", "monitoring", "restored"):
-        office.gateway.set_incident_state("inc-1", IncidentState(state), key=office.keys["bob"])
-    later = told(board.look)
+    for step in ("identified", "monitoring", "restored"):
+        office.gateway.set_incident_state("inc-1", IncidentState(step), key=office.keys["bob"])
+    later: dict[str, Any] = {}
+    while part := told(board.look):
+        later |= part
     assert later["state/incident/inc-1"] == b""
     assert {name for name in later if name.startswith("evt/")} == {"evt/inc-1"}
     assert "state/region/KR-26" not in later

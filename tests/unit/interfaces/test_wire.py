@@ -20,6 +20,7 @@ from cbsim.broker import BrokerLink
 from tests.conformance.cap_alerts import alert, identity, pin, signed
 from tests.conftest import Office
 from tests.front import Front, serving
+from tests.radio import until
 from tests.unit.interfaces.mqtt_bench import Bench, on_bench
 
 WAIT_S = 10.0
@@ -253,9 +254,7 @@ def test_no_receipt_and_no_puback_before_the_sync(
         before = told_by(packets_of(pieces))
         disk.may_end.set()
         receipt = await asking
-        async with asyncio.timeout(WAIT_S):
-            while "puback" not in told_by(packets_of(pieces)):
-                await asyncio.wait([asyncio.create_task(asyncio.to_thread(len, pieces))])
+        await until(lambda: "puback" in told_by(packets_of(pieces)), patience_s=WAIT_S)
 
         assert before == []
         assert receipt["status"] == "accepted"
