@@ -196,6 +196,7 @@ def test_d2_stream_says_superseded_at_once(front: Front) -> None:
     assert has_first.wait(10)
     office.gateway.telling.note_reading("inc-1/1", reader="desk 7")
     office.issue(office.later("progress"))
+    office.clock.advance(1)
     watching.join(10)
 
     assert [name for name, _ in found] == ["briefing", "superseded", "briefing"]
@@ -283,7 +284,9 @@ def test_d2_retained_over_mqtt_versioned_and_taken_away(office: Office) -> None:
                 if one.topic.startswith(prefix) and one.retain
             }
 
-    begun = told(board.begin)
+    with office.gateway.store.read() as tx:
+        board.begin(tx)
+    begun = told(lambda tx: board.present(tx, "")[0])
     assert {name: one["number"] for name, one in begun.items()} == {"inc-1/ko": 1, "inc-1/en": 1}
     assert "readers" not in begun["inc-1/ko"]
     assert told(board.look) == {}
@@ -304,4 +307,4 @@ def test_d2_unknown_language_is_refused(office: Office) -> None:
     office.issue(office.document())
 
     with pytest.raises(UnknownNameError, match="language"):
-        office.gateway.telling.briefings("fr")
+        office.gateway.telling.briefing("inc-1", language="fr")

@@ -20,6 +20,7 @@ from cbgateway.service.proposals import CLOSED, proposed_state
 
 BATCH_MAX = 256  # leaves read at once; the rest follows in the next look
 PUBLIC = {BulletinState.APPROVED, BulletinState.LIVE}
+DELIVERY = "delivery-"  # what carriers do comes in floods, and changes nothing that staff say
 CONTENT_TYPE = "application/cloudevents+json"
 
 
@@ -102,7 +103,8 @@ class Board:
         told += [self._incident(tx, incident, regions) for incident in incidents]
         told += map(self._region, sorted(regions))
         told += self._carriers(tx)
-        told += self._briefings(tx)
+        if not all(leaf["what"].startswith(DELIVERY) for _, leaf in leaves):
+            told += self._briefings(tx)
         return _some(told)
 
     def _minutely(self, tx: Transaction) -> Iterator[Told | None]:
