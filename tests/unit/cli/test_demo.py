@@ -77,6 +77,7 @@ def test_demo_that_does_not_hold_says_so(
             "site_files": 0,
             "site_s": 0.0,
             "page_octets_max": 0,
+            "approval_to_screen_s": 0.0,
             "briefing_s": 0.0,
             "report_s": 0.0,
         },
