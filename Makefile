@@ -10,7 +10,8 @@ PEERS := tests/integration/peers/node_modules/.installed
 .DEFAULT_GOAL := help
 .PHONY: acceptance help setup fmt lint test integration campaigns replays storm fault-matrix planted campaign-kill \
 	campaign-kill-http campaign-kill-mqtt campaign-power campaign-uml fuzz bad-inputs check demo \
-	states asyncapi openapi schemathesis bench bench-mqtt bench-cbsp bench-core bench-http bench-smpp bench-smsc bench-telling lock peers clean
+	states asyncapi openapi schemathesis bench bench-mqtt bench-cbsp bench-core bench-enquiries bench-http \
+	bench-smpp bench-smsc bench-telling lock peers clean
 
 help: ## print these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,6 +131,9 @@ bench-core: setup ## measure the durable core: acceptance, start-up, a million r
 
 bench-http: setup ## measure intake over HTTP beside a bare server
 	$(BIN)/python benchmarks/bench_http.py
+
+bench-enquiries: setup ## measure answers to 200 questions a second beside a bulletin: OPTIONS=...
+	$(BIN)/python benchmarks/bench_enquiries.py $(OPTIONS)
 
 bench-smpp: setup peers ## measure bulk short messages beside npm smpp and smpplib: OPTIONS=...
 	$(BIN)/python benchmarks/bench_smpp.py $(OPTIONS)

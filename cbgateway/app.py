@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from loguru import logger
 
+from cbgateway.asking import Asking
 from cbgateway.bundles import Bundles
 from cbgateway.carriers.cbsp.link import Endpoint as ControllerEndpoint
 from cbgateway.carriers.cbsp.listener import Listeners
@@ -31,6 +32,7 @@ from cbgateway.domain.errors import (
     ConfigurationError,
     EncodeError,
     GatewayError,
+    InputError,
     SignatureInvalidError,
     UnknownNameError,
 )
@@ -64,10 +66,11 @@ from cbgateway.preflight import Finding, Level, check_may_serve, findings
 from cbgateway.profiles.contacts import Directory
 from cbgateway.profiles.deadlines import DeadlineProfile
 from cbgateway.profiles.loader import Profiles, load_profiles
-from cbgateway.profiles.models import Pacing
+from cbgateway.profiles.models import CarrierProfile, Pacing
 from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
 from cbgateway.service import approval, incidents, intake, promises
+from cbgateway.service.answering import Answering
 from cbgateway.service.contacts import contact_problems
 from cbgateway.service.coverage import CellMap
 from cbgateway.service.deployment import Deployment
@@ -89,6 +92,8 @@ from cbgateway.telling import Telling
 
 T = TypeVar("T")
 
+ANSWERS_TIMEOUT_S = 2.0
+"""How long answers that have left are waited for when stopping; the links have said goodbye."""
 WITNESS_INTERVAL_S = 1.0
 """How soon the audit log's growth is witnessed."""
 BALLAST_MIB = {Mode.LIVE: 64, Mode.EXERCISE: 64, Mode.TEST: 1}
@@ -174,6 +179,11 @@ class Gateway:
             self.keyring,
             ballast_of(self.settings),
         )
+
+    @property
+    def asking(self) -> Asking:
+        """Give what people ask this gateway."""
+        return Asking(self.settings, self.deployment, self.store, self.clock, self.keyring)
 
     @property
     def telling(self) -> Telling:
@@ -484,6 +494,7 @@ class Gateway:
             promised = self.telling.promises_in(tx)
             drills = self.telling.drill_reminder(tx)
             briefings = self.telling.briefing_coverage(tx)
+            enquiries = self.asking.summary(tx)
         return {
             "mode": self.settings.mode.value,
             "gateway": self.store.meta["gateway_id"],
@@ -501,6 +512,7 @@ class Gateway:
             "promises": {"missed": missed, "open": promised},
             "drills": drills,
             "briefings": briefings,
+            "enquiries": enquiries,
             "has_ballast": ballast_of(self.settings).is_there(),
             "peers": self._peer_ages(),
         }
@@ -543,6 +555,7 @@ class Gateway:
             check_may_serve(found, self.settings.mode)  # every reason before the first that raises
             inbox = Inbox(self.store, self.deployment, self.clock)
             links = self._links(inbox)
+            answering = self.asking.answering(links, inbox.arrivals)
             ballast = ballast_of(self.settings)
             ballast.hold()
             self.store.on_full = ballast.release
@@ -562,8 +575,14 @@ class Gateway:
             )
             beside = [
                 asyncio.create_task(work)
-                for work in (self._witness(), reloader.run(), self._link_tests(links).run())
+                for work in (
+                    self._witness(),
+                    reloader.run(),
+                    self._link_tests(links).run(),
+                    self.asking.watch_reports(),
+                )
             ]
+            answers = asyncio.create_task(_answer(answering, stop))
             done = asyncio.Event()
             telling = asyncio.create_task(self._tell(done))
             try:
@@ -577,6 +596,9 @@ class Gateway:
                 for task in beside:
                     task.cancel()
                 await asyncio.gather(*beside, telling, return_exceptions=True)
+                await asyncio.wait([answers], timeout=ANSWERS_TIMEOUT_S)
+                answers.cancel()
+                await asyncio.gather(answers, return_exceptions=True)
                 self.settings.peers.unlink(missing_ok=True)
             await asyncio.to_thread(self.history.checkpoint)
 
@@ -648,6 +670,16 @@ class Gateway:
         }
 
 
+async def _answer(answering: Answering | None, stop: asyncio.Event) -> None:
+    """Answer people until asked to stop; a failure of it costs bulletins nothing."""
+    if answering is None:
+        return
+    try:
+        await answering.run(stop)
+    except* Exception as failures:  # noqa: BLE001 - a task boundary: bulletins go on
+        logger.opt(exception=failures).error("nobody is answered any more")
+
+
 def _outbind(settings: CarrierSettings) -> Outbind | None:
     """Give where a peer may connect to us; None where it may not."""
     given = settings.outbind
@@ -703,6 +735,8 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
         networks[one.network] = profiles.networks[one.network]
     regions = profiles.regions[settings.country]
     return Deployment(
+        asked_at=_asked_at(settings, carriers),
+        site_url=settings.site_url,
         mode=settings.mode,
         country=profiles.countries[settings.country],
         regions=regions,
@@ -719,6 +753,25 @@ def make_deployment(settings: Settings, profiles: Profiles) -> Deployment:
             if language in profiles.words
         },
     )
+
+
+def _asked_at(settings: Settings, carriers: Mapping[str, CarrierProfile]) -> dict[str, str]:
+    """Give the number that people ask at, for each carrier whose questions are answered.
+
+    Raises:
+        UnknownNameError: a carrier that is none of this gateway's.
+        InputError: its profile has no number that people could ask at.
+    """
+    numbers = {}
+    for code in settings.enquiries.carriers:
+        if code not in carriers:
+            raise UnknownNameError("carrier", code, known=tuple(carriers))
+        asked = carriers[code].smpp.enquiries
+        if asked is None or not asked.address:
+            msg = f"enquiries.carriers: the profile of {code!r} has no smpp.enquiries"
+            raise InputError(msg)
+        numbers[code] = asked.address
+    return numbers
 
 
 def _deadlines(settings: Settings, profiles: Profiles) -> DeadlineProfile:

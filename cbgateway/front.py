@@ -81,6 +81,40 @@ class Pages:
             return Resource(content_type, b"", NOT_FOUND)
 
 
+class Sheets:
+    """What call-centre staff read: made anew no oftener than pages are, however many watch."""
+
+    def __init__(self, telling: Telling) -> None:
+        self._telling = telling
+        self._made: dict[str, tuple[float, object, list[dict[str, Any]]]] = {}
+
+    def briefings(self, language: str) -> list[dict[str, Any]]:
+        """Give the briefing of each outage that goes on, or ended within a day."""
+        now_s, made = self._telling.clock.monotonic_s(), self._made.get(language)
+        if made is not None and now_s - made[0] < PAGES_AGE_MAX_S:
+            return made[2]
+        # they change with the history, and with times that pass: to the minute is soon enough
+        minute = self._telling.clock.now().replace(second=0, microsecond=0)
+        with self._telling.store.read() as tx:
+            stamp = tx.audit_size(), minute
+            if made is not None and stamp == made[1]:
+                found = made[2]
+            else:
+                found = list(self._telling.briefings_in(tx, (language,)))
+        self._made[language] = now_s, stamp, found
+        return found
+
+    def briefing(
+        self, incident_id: str, *, language: str, number: int | None = None
+    ) -> dict[str, Any]:
+        """Give one."""
+        return self._telling.briefing(incident_id, language=language, number=number)
+
+    def briefing_page(self, incident_id: str, *, language: str, number: int | None = None) -> bytes:
+        """Give one as a page."""
+        return self._telling.briefing_page(incident_id, language=language, number=number)
+
+
 @asynccontextmanager
 async def serving_http(
     desk: Desk,
@@ -144,7 +178,7 @@ async def serving_http(
             published_keys=keyring.published_keys,
             facts=lambda: facts(reading),
             show=_pages(desk, reading, keyring),
-            briefings=_telling(desk, reading),
+            briefings=Sheets(_telling(desk, reading)),
             tokens=Tokens(http.tokens),
             is_ready=lambda: is_ready and not stop.is_set(),
             stop=stop,

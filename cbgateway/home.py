@@ -30,6 +30,7 @@ KEY_MEMBERS = "keys/"
 PASSWORD_MEMBERS = "secrets/"  # noqa: S105 - a folder, not a password
 PROFILE_MEMBERS = "profiles/"
 CELL_MEMBERS = "cells/"
+ENQUIRY_KEYS = "enquiries.json"
 BACKUP_FORMAT = 1
 MEBIBYTE = 1_048_576
 KIT_DAYS_MAX = 366
@@ -207,6 +208,8 @@ def write_backup(
         members |= _files(KEY_MEMBERS, settings.keys)
         for code, carrier in settings.carriers.items():
             members[f"{PASSWORD_MEMBERS}{code}"] = carrier.password_file.read_bytes()
+        if settings.enquiries.keys_file.is_file():
+            members[ENQUIRY_KEYS] = settings.enquiries.keys_file.read_bytes()
     manifest = {
         "format": BACKUP_FORMAT,
         "at": at.isoformat(),
@@ -387,6 +390,8 @@ def _target(home: Path, settings: Settings, name: str) -> Path:
             target = (folder / name.removeprefix(prefix)).resolve()
             if target.is_relative_to(folder.resolve()):
                 return target
+    if name == ENQUIRY_KEYS:
+        return settings.enquiries.keys_file
     code = name.removeprefix(PASSWORD_MEMBERS)
     if name.startswith(PASSWORD_MEMBERS) and code in settings.carriers:
         return settings.carriers[code].password_file

@@ -189,6 +189,18 @@ class CapSettings(_Settings):
         return self
 
 
+class EnquirySettings(_Settings):
+    """Whose questions by short message are answered."""
+
+    carriers: tuple[str, ...] = ()
+    """Those whose profile says at what number people ask."""
+    keys_file: Path = Path("secrets/enquiries.json")
+    """What senders' numbers are hashed and subscribers' are encrypted with; made when missing."""
+    proposer: str | None = None
+    """The machine that proposes a suspected outage when many people report one;
+    `cbgateway keys new NAME --owner PERSON` makes one. None proposes nothing."""
+
+
 class HttpSettings(_Settings):
     """The HTTP interface of `cbgateway serve`."""
 
@@ -266,6 +278,7 @@ class Settings(_Settings):
     controllers: dict[str, ControllerSettings] = {}
     """Base station controllers, by the name of each."""
     cap: CapSettings = Field(default_factory=CapSettings)
+    enquiries: EnquirySettings = Field(default_factory=EnquirySettings)
 
 
 def load_settings(home: Path) -> Settings:
@@ -321,6 +334,9 @@ def load_settings(home: Path) -> Settings:
                 for code, carrier in settings.carriers.items()
             },
             "cap": _absolute_cap(home, settings.cap),
+            "enquiries": settings.enquiries.model_copy(
+                update={"keys_file": home / settings.enquiries.keys_file}
+            ),
         }
     )
 
@@ -469,6 +485,7 @@ def _problem(path: Path, fault: Any) -> str:  # noqa: ANN401 - pydantic's fault 
         ControllerSettings,
         CapSettings,
         CapSenderSettings,
+        EnquirySettings,
         HttpSettings,
         MqttSettings,
     )

@@ -167,19 +167,15 @@ class Telling:
         with self.store.read() as tx:
             return self._briefing(tx, self.publication(tx), incident_id, language, number)
 
-    def briefings(self, language: str) -> list[dict[str, Any]]:
-        """Give the briefing of each outage that goes on, or ended within a day.
-
-        Raises:
-            UnknownNameError: no such language.
-        """
-        with self.store.read() as tx:
-            return list(self.briefings_in(tx, (language,)))
-
     def briefings_in(
         self, tx: Transaction, languages: Sequence[str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Give the same inside a transaction that is open already, in some languages or in all."""
+        """Give the briefing of each outage that goes on, or ended within a day.
+
+        Args:
+            tx: reads the store.
+            languages: in these; None for all.
+        """
         seen = self.publication(tx)
         for outage in (*seen.current, *seen.recent):
             for language in languages or self.deployment.words:

@@ -22,6 +22,8 @@ from cbgateway.home import ballast_of
 from cbgateway.service.outbox import Answers, Outbox
 from cbgateway.settings import FILE_NAME, load_settings
 from cbgateway.signing.keys import SigningKey
+from tests.enquirers import SETTINGS as ANSWERING
+from tests.enquirers import Enquirers
 from tests.front import Front, serving
 
 settings.register_profile(
@@ -176,14 +178,14 @@ def make_office(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Offi
     """Give a maker of offices, each in a folder of its own; they are closed at the end."""
     open_gateways: list[Any] = []
 
-    def make(*, mode: Mode = Mode.TEST, name: str = "gateway") -> Office:
+    def make(*, mode: Mode = Mode.TEST, name: str = "gateway", more: str = "") -> Office:
         home = tmp_path / name
         ports = {"kt": 2775, "skt": 2776, "lguplus": 2777}
         settings = init_home(home, mode=mode, country="kr", ports=ports, clock=clock)
         ballast_of(settings).release()
         text = (home / FILE_NAME).read_text("utf-8")
         smaller = re.sub("ballast_mib = .*", "ballast_mib = 0.0625", text)
-        (home / FILE_NAME).write_text(smaller, "utf-8")
+        (home / FILE_NAME).write_text(smaller + more, "utf-8")
         ballast_of(load_settings(home)).hold()
         manager = Gateway.open(home, clock=clock)
         gateway = manager.__enter__()
@@ -202,6 +204,12 @@ def make_office(tmp_path: Path, clock: FakeClock) -> Iterator[Callable[..., Offi
 def office(make_office: Callable[..., Office]) -> Office:
     """Give a gateway in mode test, with alice and bob."""
     return make_office()
+
+
+@pytest.fixture
+def enquirers(make_office: Callable[..., Office]) -> Enquirers:
+    """Give people who ask a gateway that answers, with alice and bob."""
+    return Enquirers(make_office(more=ANSWERING))
 
 
 @pytest.fixture

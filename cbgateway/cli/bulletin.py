@@ -26,7 +26,9 @@ from cbgateway.domain.errors import UnknownNameError
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.interfaces.schema import read_document
 from cbgateway.service.approval import Prepared
+from cbgateway.service.outlook import QUESTIONS_SHOWN, question_documents
 from cbgateway.service.reports import bulletin_report
+from cbgateway.service.subscribers import concerned
 from cbgateway.signing.keys import SigningKey
 
 app = typer.Typer(help="Submit, approve and look at bulletins.", no_args_is_help=True)
@@ -177,6 +179,7 @@ def approve(
         prepared = gateway.prepare(bulletin)
         if not as_json:
             print_plan(prepared)
+            print_people(gateway, prepared)
         if not (yes or as_json):
             confirm = ask_approver(gateway.settings.mode, prepared.confirmation, confirm)
         gateway.approve(prepared, key=signing_key, confirmation=confirm)
@@ -421,6 +424,17 @@ def print_plan(prepared: Prepared) -> None:
         console.print(f"  [yellow]warning: {printable(warning)}[/yellow]")
     if prepared.confirmation:
         console.print(f"  [bold]to be typed: {prepared.confirmation}[/bold]")
+
+
+def print_people(gateway: Gateway, prepared: Prepared) -> None:
+    """Show who asked to be told, and what people ask that no bulletin has answered."""
+    with gateway.store.read() as tx:
+        subscribers = concerned(tx, gateway.deployment, prepared.record)
+        questions = question_documents(tx, limit=QUESTIONS_SHOWN)
+    for carrier, count in subscribers.items():
+        console.print(f"  subscribers, {carrier}: {count}")
+    for one in questions:
+        console.print(f"  asked {one['asked']} times: {printable(one['question'])}")
 
 
 def _reach_lines(prepared: Prepared) -> dict[str, str]:

@@ -109,6 +109,7 @@ def _print_summary(
     for line in (
         *_automation_lines(summary["automation"]),
         *_phone_lines(story, summary, names),
+        *_enquiry_lines(summary["enquiry"]),
         *_score_lines(summary["score"]),
         *_told_lines(summary),
         f"On the day: {story.really}",
@@ -125,6 +126,12 @@ def _automation_lines(automation: dict[str, Any] | None) -> Iterator[str]:
             f"Alarms: {automation['alarms']} over MQTT became {automation['incidents']} suspected "
             f"incident with a draft and {automation['orders']} orders, until alice and bob decided."
         )
+
+
+def _enquiry_lines(enquiry: dict[str, Any] | None) -> Iterator[str]:
+    """Say what somebody asked and was answered, where anybody did."""
+    if enquiry is not None:
+        yield f"A phone asked {enquiry['question']!r} by SMS and showed: {enquiry['answer']}"
 
 
 def _phone_lines(story: Story, summary: dict[str, Any], names: dict[str, str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from cbgateway.cli.common import console
 from cbgateway.cli.demo_after import tell_afterwards
 from cbgateway.cli.demo_clock import ScaledClock, machine_s
 from cbgateway.cli.demo_monitor import NAME, Monitor
+from cbgateway.cli.demo_phone import Dialogue, ask
 from cbgateway.cli.demo_proxy import Proxy
 from cbgateway.cli.demo_story import (
     Bulletin,
@@ -94,6 +95,7 @@ class Run:
         self._screen_s: dict[int, float] = {}
         self._not_refused: list[str] = []
         self._automation: dict[str, Any] | None = None
+        self._web: dict[str, str] = {}
         self._incident = ""
         self._draft = ""
         self._keys: dict[str, SigningKey] = {}
@@ -115,6 +117,9 @@ class Run:
             clock=self.clock,
             reconnect_delay_max_s=RECONNECT_DELAY_MAX_S,
         )
+        if any(step.asks for step in self._story.steps):
+            with (home / FILE_NAME).open("a", encoding="utf-8") as settings:
+                settings.write('\n[enquiries]\ncarriers = ["kt", "skt"]\n')
         try:
             await self._start_monitor(home)
             return await self._run(home, live=live)
@@ -148,7 +153,7 @@ class Run:
             if self._first_shown is None
             else round((self._first_shown - self._story.start).total_seconds(), 1),
             bulletins=self._bulletins,
-            phones={code: one.phones for code, one in self._simulators.items()},
+            phones={code: self._told_phones(one) for code, one in self._simulators.items()},
         )
         most = max(
             (one["most"] for own in summary["carriers"].values() for one in own["shown"].values()),
@@ -158,6 +163,7 @@ class Run:
             "story": self._story.name,
             **summary,
             "automation": self._automation,
+            "enquiry": None if self.view.dialogue is None else self.view.dialogue.facts(),
             "score": {
                 **after.score,
                 "approval_to_screen_s": round(max(self._screen_s.values(), default=0.0), 3),
@@ -231,6 +237,7 @@ class Run:
             *("--phones-file", str(self._phones_file(code))),
             *("--start", self.clock.now().isoformat()),
             *("--speed", repr(self._speed)),
+            *("--web", "127.0.0.1:0"),
             *(f"--area={name}={region}" for name, region in self._areas.items()),
             stdout=asyncio.subprocess.PIPE,
             limit=LINE_OCTETS_MAX,
@@ -254,14 +261,32 @@ class Run:
             event = json.loads(line)
             match event["event"]:
                 case "ready":
+                    self._web[code] = event["web"]
                     ready.set()
                 case "shown":
                     self._shown(event)
+                    self._news.set()
+                case "answered":
+                    self._answered(event)
                     self._news.set()
                 case "end":
                     self._simulators[code].phones = event["phones"]
                 case _:
                     pass  # binds and broadcasts show in the deliveries
+
+    def _answered(self, event: dict[str, Any]) -> None:
+        """Note that a phone shows the answer to its question."""
+        dialogue = self.view.dialogue
+        if dialogue is not None and dialogue.phone == event["phone"]:
+            dialogue.answer = event["text"]
+
+    def _told_phones(self, simulator: Simulator) -> list[dict[str, Any]]:
+        """Give what a carrier's phones have shown, without the answer to a question."""
+        answer = None if self.view.dialogue is None else self.view.dialogue.answer
+        return [
+            phone | {"shown": [one for one in phone["shown"] if one["text"] != answer]}
+            for phone in simulator.phones
+        ]
 
     def _shown(self, event: dict[str, Any]) -> None:
         """Note that a phone shows a text."""
@@ -304,8 +329,23 @@ class Run:
             await self._alarm(gateway, cleared=step.alarms == "cleared")
         if step.kind is not None:
             await self._issue_and_wait(gateway, step)
+        if step.asks is not None:
+            await self._ask(gateway, *step.asks)
         if step.returns is not None:
             await self._return(step.returns)
+
+    async def _ask(self, gateway: Gateway, carrier: str, text: str) -> None:
+        """Have a phone ask, and wait for the answer on its screen; time stands still meanwhile."""
+        self.clock.stand()
+        phone = f"{PREFIXES[carrier]}{0:07d}"
+        dialogue = self.view.dialogue = Dialogue(carrier, phone, text)
+        await ask(self._web[carrier], dialogue, number=gateway.deployment.asked_at[carrier])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                while not dialogue.answer:
+                    self._news.clear()
+                    await self._news.wait()
+        self.clock.run()
 
     async def _alarm(self, gateway: Gateway, *, cleared: bool) -> None:
         """Have network monitoring tell, and keep what came of it; time stands still meanwhile."""

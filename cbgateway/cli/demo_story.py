@@ -30,6 +30,7 @@ class Step:
         returns: carrier whose message centre comes back, if one does.
         refused: what is tried and has to be refused: ``alone``, one person wants to send, or
             ``mode``, an exercise comes to a gateway that has none.
+        asks: what somebody asks by short message, if anybody does: carrier and text.
     """
 
     at: datetime
@@ -39,6 +40,7 @@ class Step:
     alarms: Literal["raised", "cleared"] | None = None
     returns: str | None = None
     refused: str | None = None
+    asks: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,11 @@ KT_2021 = Story(
                 "eta": "12:20",
                 "next": "12:15",
             },
+        ),
+        Step(
+            _at("11:55:00"),
+            "somebody in Seoul asks by SMS over another carrier, and is answered",
+            asks=("skt", "서울"),
         ),
         Step(
             _at("12:12:00"),
@@ -321,7 +328,15 @@ def failures(summary: Mapping[str, Any], story: Story = KT_2021) -> list[str]:
         *problems,
         *_score_failures(summary.get("score")),
         *_automation_failures(summary.get("automation")),
+        *_enquiry_failures(summary.get("enquiry")),
     ]
+
+
+def _enquiry_failures(enquiry: Mapping[str, Any] | None) -> list[str]:
+    """Say that somebody who asked was not answered with what is known; nobody asked is well."""
+    if enquiry is None or "KT" in enquiry["answer"]:
+        return []
+    return [f"{enquiry['question']!r} was answered {enquiry['answer']!r}, which says nothing of KT"]
 
 
 def _automation_failures(automation: Mapping[str, Any] | None) -> list[str]:

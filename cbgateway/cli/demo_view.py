@@ -11,6 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from cbgateway.cli.demo_phone import Dialogue
 from cbgateway.cli.demo_story import KT_2021, Story
 
 STATE_STYLES = {
@@ -42,6 +43,7 @@ class View:
         told: what is retained at the broker, by topic below the prefix.
         screens: by carrier and language, the last text shown.
         reached: by carrier and text, how many phones show it.
+        dialogue: what somebody asked, if anybody did.
     """
 
     names: dict[str, str]
@@ -51,6 +53,7 @@ class View:
     told: dict[str, Any] = field(default_factory=dict)
     screens: dict[tuple[str, str], str] = field(default_factory=dict)
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
+    dialogue: Dialogue | None = None
 
     def shown(self, event: dict[str, Any]) -> None:
         """Note that a phone shows a text."""
@@ -81,6 +84,9 @@ class View:
             style = "bold" if happened else "dim"
             text.append(f"{step.at:%H:%M}  ", style="cyan" if happened else "dim")
             text.append(step.what + "\n", style=style)
+        for line in () if self.dialogue is None else self.dialogue.lines():
+            text.append("SMS    ", style="green")
+            text.append(line + "\n")
         for line in self._over_mqtt():
             text.append("MQTT   ", style="magenta")
             text.append(line + "\n")

@@ -14,6 +14,7 @@ from cbgateway.cli import (
     contacts,
     demo,
     drill,
+    enquiries,
     evidence,
     gateway,
     incident,
@@ -64,6 +65,7 @@ app.add_typer(recipients.app, name="recipients")
 app.add_typer(cells.app, name="cells")
 app.command("peers", epilog=peers.PEERS_EXAMPLES)(peers.peers)
 app.add_typer(peers.link_app, name="link")
+app.add_typer(enquiries.app, name="enquiries")
 app.add_typer(incoming.app, name="incoming")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")

@@ -106,6 +106,26 @@ Order = WriteReplace | Stop | Submit
 
 
 @dataclass(frozen=True, slots=True)
+class Reply:
+    """One text to everybody who asked for it; not part of any plan, and never sent twice.
+
+    Attributes:
+        recipients: numbers as the peer writes them.
+        bulletin_id: whose text it is, for subscribers; empty for an answer.
+    """
+
+    text: str
+    recipients: tuple[str, ...]
+    expires_at: datetime
+    bulletin_id: str = ""
+
+    @property
+    def reference(self) -> int:
+        """What the parts of the text have in common, 0 to 65535: another one for another text."""
+        return zlib.crc32(self.text.encode()) & REFERENCE_MAX
+
+
+@dataclass(frozen=True, slots=True)
 class Handle:
     """How a broadcast is known at its peer.
 

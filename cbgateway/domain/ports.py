@@ -33,8 +33,17 @@ from cbgateway.domain.incoming import (
     TakenIds,
 )
 from cbgateway.domain.kits import Kit, KitRecord
+from cbgateway.domain.ledger import EnquiryLedger
 from cbgateway.domain.lifecycle import DeliveryState
-from cbgateway.domain.orders import Handle, OnAirReport, Order, Report, WriteReplace
+from cbgateway.domain.orders import (
+    Handle,
+    OnAirReport,
+    Order,
+    Reply,
+    Report,
+    SubmitReport,
+    WriteReplace,
+)
 from cbgateway.domain.people import Key, Person
 
 T = TypeVar("T")
@@ -76,7 +85,7 @@ class SerialMarks(Protocol):
         ...
 
 
-class Transaction(Protocol):
+class Transaction(EnquiryLedger, Protocol):
     """Reads and writes that become durable together or not at all."""
 
     def once(self, key: Hashable, find: Callable[[], T]) -> T:
@@ -709,6 +718,26 @@ class CarrierLink(Protocol):
             NotSentError: no association.
             UnansweredError: no answer in time.
             RejectedError: the peer refused, or does not know the broadcast.
+        """
+        ...
+
+
+@runtime_checkable
+class AnsweringLink(Protocol):
+    """A link by which people who ask are answered."""
+
+    peer_id: str
+
+    async def wait_ready(self) -> None:
+        """Return as soon as the peer can be asked."""
+        ...
+
+    async def reply(self, reply: Reply) -> SubmitReport:
+        """Send a reply to everybody who gets it, in the room that bulletins leave.
+
+        Raises:
+            NotSentError: no association, and nothing has left.
+            EncodeError: it cannot be written for the peer; nothing has left.
         """
         ...
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from cbgateway.domain.bulletin import BulletinKind, Confidence, EmergencyCalls
+from cbgateway.domain.enquiry import compact
 from cbgateway.domain.incident import IncidentState, Service
 from cbgateway.profiles.contacts import ContactsFile, Directory, unverified
 from cbgateway.profiles.deadlines import DeadlineProfile
@@ -102,6 +103,7 @@ def check_regions(
             problem = f"{alias!r} is not ASCII of {ALIAS_OCTETS_MAX} characters at most"
             yield Problem(file, f"{key}.name.en", problem)
         yield from _check_population(file, f"{key}.census", region, regions.censuses)
+    yield from _check_aliases(file, regions)
     yield from _check_outlines(file, codes, polygons)
 
 
@@ -113,6 +115,19 @@ def _check_population(
         yield Problem(file, key, "a population and its census belong together")
     elif region.census is not None and region.census not in censuses:
         yield Problem(file, key, f"{region.census!r} is no census; {_known(censuses)}")
+
+
+def _check_aliases(file: str, regions: RegionsFile) -> Iterator[Problem]:
+    """Find what two regions are called in one language: nobody would know which is meant."""
+    taken: dict[tuple[str, str], str] = {}
+    for index, region in enumerate(regions.regions):
+        names = [(language, name) for language, name in region.name.items()]
+        names += [(one, alias) for one, aliases in region.aliases.items() for alias in aliases]
+        for language, name in names:
+            other = taken.setdefault((language, compact(name)), region.code)
+            if other != region.code:
+                key = f"regions.{index}.aliases.{language}"
+                yield Problem(file, key, f"{name!r} is what {other!r} is called already")
 
 
 def check_carrier(
@@ -227,6 +242,11 @@ def _check_smpp(file: str, carrier: CarrierProfile) -> Iterator[Problem]:
     if smpp.broadcast.payload == "pages" and smpp.vendor_tlvs.data_coding_scheme is None:
         problem = "is needed with payload pages, or nobody could read them"
         yield Problem(file, "smpp.vendor_tlvs.data_coding_scheme", problem)
+    if smpp.enquiries is not None:
+        if not smpp.enquiries.address.isdecimal():
+            yield Problem(file, "smpp.enquiries.address", "is no number that people can write to")
+        if {smpp.bind, *smpp.more_binds, smpp.outbind} <= {"transmitter", None}:
+            yield Problem(file, "smpp.enquiries", "needs a bind that receives")
     tags = [tag for _, tag in smpp.vendor_tlvs if tag is not None]
     if len(set(tags)) != len(tags):
         yield Problem(file, "smpp.vendor_tlvs", "the same tag stands there twice")

@@ -1,5 +1,6 @@
 """The shape of country and carrier profiles; what a file says beyond it is refused."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -20,6 +21,19 @@ Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 Names = Annotated[dict[Language, Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 Octet = Annotated[int, Field(ge=0, le=255)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        msg = f"no pattern: {error}"
+        raise ValueError(msg) from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
 def _in_pws_range(value: int) -> int:
@@ -93,6 +107,35 @@ class ExerciseRules(Model):
     twin_message_identifier: MessageIdentifier
 
 
+class EnquiryRules(Model):
+    """How people who ask by short message are treated.
+
+    Attributes:
+        per_minute_max: questions of one sender that are answered; the next one gets a notice.
+        in_a_row_max: questions of one sender within `mute_s` after which it counts as a machine.
+        mute_s: how long a machine is not answered.
+        subscriber_digits_min: senders with fewer digits are short codes, which are machines.
+        answer_within_s: an older question is not answered any more, nor an answer delivered.
+        subscription_days: how long somebody is told of new bulletins.
+        subscription_regions_max: regions that one subscriber may ask for.
+        reports_min: reports of people in one region within `reports_window_h`, by one carrier,
+            that propose a suspected outage.
+        reports_window_h: whole hours.
+        questions_days: how long a question that nobody has asked again is kept.
+    """
+
+    per_minute_max: Annotated[int, Field(ge=1, le=60)] = 5
+    in_a_row_max: Annotated[int, Field(ge=1, le=1000)] = 20
+    mute_s: Seconds = 3_600
+    subscriber_digits_min: Annotated[int, Field(ge=1, le=15)] = 8
+    answer_within_s: Annotated[int, Field(ge=10, le=86_400)] = 600
+    subscription_days: Annotated[int, Field(ge=1, le=366)] = 30
+    subscription_regions_max: Annotated[int, Field(ge=1, le=20)] = 5
+    reports_min: Annotated[int, Field(ge=2, le=1_000_000)] = 30
+    reports_window_h: Annotated[int, Field(ge=1, le=24)] = 1
+    questions_days: Annotated[int, Field(ge=1, le=366)] = 30
+
+
 class CountryProfile(Model):
     """The rules of one country.
 
@@ -128,6 +171,7 @@ class CountryProfile(Model):
     wide_area_regions_min: Annotated[int, Field(ge=1, le=10_000)]
     deadlines: Code = "custom"
     utc_offset_min: Annotated[int, Field(ge=-720, le=840)] = 0
+    enquiries: EnquiryRules = EnquiryRules()
     exercise: ExerciseRules
     languages: Annotated[dict[Language, LanguageRules], Field(min_length=1)]
     classes: Annotated[dict[Code, AlertClass], Field(min_length=1)]
@@ -227,6 +271,8 @@ class SmppProfile(Model):
         outbind: as what we bind when the message centre connects to us and asks for it, beside the
             others; None where it does not. Where we listen is a setting.
         window_requests_max: requests in flight on one bind.
+        enquiries: the number that people write to, and that answers come from; None where the
+            carrier has none for us.
     """
 
     version: Literal["3.4", "5.0"]
@@ -245,6 +291,7 @@ class SmppProfile(Model):
     sms: SmsRules
     broadcast: BroadcastRules
     vendor_tlvs: VendorTlvs
+    enquiries: AddressRules | None = None
 
 
 class Pacing(Model):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cbgateway.profiles.models import Code, Model, Names
+from cbgateway.profiles.models import Code, Language, Model, Names, Text
 
 CENSUSES_MAX = 8
 """Reports name them all, and a leaf of the history has room for so many."""
@@ -38,6 +38,7 @@ class RegionProfile(Model):
         parent: the area around it; None for the whole country.
         population: who lives there; None where nobody has looked it up.
         census: which of the file's censuses the population is from.
+        aliases: what people call it besides, by language; the usual short form first.
     """
 
     code: Code
@@ -46,6 +47,12 @@ class RegionProfile(Model):
     parent: Code | None = None
     population: Annotated[int, Field(ge=0, le=10_000_000_000)] | None = None
     census: Code | None = None
+    aliases: dict[Language, tuple[Text, ...]] = Field(default_factory=dict)
+
+    def short_name(self, language: str) -> str:
+        """Give the shortest of its name and its usual short form."""
+        usual = self.aliases.get(language, ())[:1]
+        return min((self.name.get(language, self.code), *usual), key=len)
 
 
 class RegionsFile(Model):

@@ -6,29 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from cbgateway.domain.bulletin import BulletinKind, Confidence, EmergencyCalls
 from cbgateway.domain.incident import IncidentState, Service
-from cbgateway.profiles.models import Language, Model
+from cbgateway.profiles.enquiries import EnquiryWords
+from cbgateway.profiles.models import Language, Model, Pattern, Text
 
-Text = Annotated[str, Field(min_length=1)]
 EXCLAMATIONS_MAX = 1
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 SCRIPT_NAMES = dict.fromkeys(("carrier", "what", "where", "since", "eta", "next"), "")
 """What a script for staff can name."""
-
-
-def _compiles(pattern: str) -> str:
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        msg = f"no pattern: {error}"
-        raise ValueError(msg) from error
-    return pattern
-
-
-Pattern = Annotated[str, AfterValidator(_compiles)]
 
 
 class Topic(StrEnum):
@@ -260,6 +248,8 @@ class LanguageWords(Model):
     lint: LintWords
     audio: AudioWords | None = None
     """Without it a language has no audio script."""
+    enquiries: EnquiryWords | None = None
+    """How enquiries by short message are read and answered; None where they are not."""
 
     def cause(self, name: str, confidence: Confidence) -> str:
         """Say what caused an outage and how sure that is."""

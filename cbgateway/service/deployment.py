@@ -9,6 +9,7 @@ from cbgateway.domain.errors import UnknownNameError, WorkflowError
 from cbgateway.domain.kits import Kit, codes_of
 from cbgateway.profiles.contacts import Directory
 from cbgateway.profiles.deadlines import STANDARD, DeadlineProfile
+from cbgateway.profiles.enquiries import EnquiryWords
 from cbgateway.profiles.models import AlertClass, CarrierProfile, CountryProfile
 from cbgateway.profiles.networks import NetworkProfile
 from cbgateway.profiles.regions import Regions
@@ -31,6 +32,8 @@ class Deployment:
         directory: numbers and links that texts may show.
         words: by language; texts in a language without words are not linted.
         kit: which offline kit this gateway is; None when it is none.
+        asked_at: the number that people ask at, by carrier; nobody is answered at any other.
+        site_url: where the public pages are found; empty where nobody has said.
     """
 
     mode: Mode
@@ -50,6 +53,18 @@ class Deployment:
     def codes(self) -> range:
         """Message codes that this gateway may take; no other gateway takes any of them."""
         return codes_of(self.kit)
+
+    asked_at: Mapping[str, str] = field(default_factory=dict)
+    site_url: str = ""
+
+    @property
+    def answering(self) -> Mapping[str, EnquiryWords]:
+        """How enquiries are answered, by language."""
+        return {
+            language: words.enquiries
+            for language, words in self.words.items()
+            if words.enquiries is not None
+        }
 
     @property
     def utc_offset(self) -> timedelta:

@@ -6,9 +6,8 @@ something came to be in doubt at a peer, one order at a time goes out until the 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from loguru import logger
 
@@ -32,6 +31,7 @@ from cbgateway.service.inbox import Inbox
 from cbgateway.service.outbox import RANK_MAX, Answers, Leased, Outbox, Stream
 from cbgateway.service.pacing import Pacer
 from cbgateway.service.steady import SteadyClock
+from cbgateway.service.waiting import first
 
 BATCH_MAX = 16
 """Orders of one peer that are under way at once."""
@@ -182,7 +182,7 @@ class _Peer:
         """Lease what is due and send it, until asked to stop; then see to the end what is sent."""
         async with asyncio.TaskGroup() as group:
             while not stop.is_set():
-                await _first(self.link.wait_ready(), stop.wait())
+                await first(self.link.wait_ready(), stop.wait())
                 if stop.is_set():
                     return
                 self.wake.clear()
@@ -195,7 +195,7 @@ class _Peer:
                     self._tasks.add(task)
                     task.add_done_callback(self._done)
                 if leased is None:
-                    await _first(self.wake.wait(), stop.wait())
+                    await first(self.wake.wait(), stop.wait())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -362,13 +362,3 @@ class _Peer:
             raise UnansweredError(msg) from error
         self.is_on_probation = False
         return report
-
-
-async def _first(*waiting: Coroutine[Any, Any, object]) -> None:
-    """Wait until one of several things has happened."""
-    tasks = [asyncio.ensure_future(one) for one in waiting]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()

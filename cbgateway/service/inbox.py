@@ -93,6 +93,11 @@ class Inbox:
         self._parked_names: dict[int, int] = {}
         self._loaded = 0
         self._learned = asyncio.Event()
+        self._arrivals: dict[str, asyncio.Event] = {}
+
+    def arrivals(self, peer_id: str) -> asyncio.Event:
+        """Give what is set whenever messages of a carrier's subscribers are committed."""
+        return self._arrivals.setdefault(peer_id, asyncio.Event())
 
     async def run(self) -> None:
         """Learn what was taken before this start, then see to what is parked, until cancelled."""
@@ -137,11 +142,14 @@ class Inbox:
         """Commit some; None for receipts that are looked at again."""
         now = self._clock.now()
         try:
-            return await self._store.run(
+            kept = await self._store.run(
                 lambda tx: self._take(tx, peer_id, items, now, is_last=is_last)
             )
         except DiskFullError:
             return [False] * len(items)
+        if peer_id in self._arrivals and any(isinstance(one, IncomingMessage) for one in items):
+            self._arrivals[peer_id].set()
+        return kept
 
     def note(
         self, tx: Transaction, delivery: Delivery, taken: TakenIds, numbers: Sequence[str]

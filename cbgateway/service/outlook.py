@@ -16,6 +16,10 @@ from cbgateway.service.approval import Prepared
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.planning import PlannedOrder, Reach
 from cbgateway.service.reach import reach_document
+from cbgateway.service.subscribers import concerned
+
+QUESTIONS_SHOWN = 5
+"""Questions that stand beside a draft; the next bulletin may answer them."""
 
 
 def plan_report(
@@ -41,7 +45,23 @@ def plan_report(
             {"region": region, "left": round(everybody, 3), "left_for_sender": round(sender, 3)}
             for region, (everybody, sender) in left.items()
         ],
+        "subscribers": concerned(tx, deployment, prepared.record),
+        "questions": question_documents(tx, limit=QUESTIONS_SHOWN),
     }
+
+
+def question_documents(tx: Transaction, *, limit: int) -> list[dict[str, Any]]:
+    """List what people asked and nobody could answer, the most frequent first, ready for JSON."""
+    return [
+        {
+            "question": one.text,
+            "asked": one.count,
+            "source": one.source,
+            "first_at": one.first_at.isoformat(),
+            "last_at": one.last_at.isoformat(),
+        }
+        for one in tx.questions(limit=limit)
+    ]
 
 
 def _broadcast(broadcast: Broadcast) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from cbgateway.codec import smpp_text
 from cbgateway.domain.rate import Empty, TokenBucket
 from cbgateway.service.deployment import Deployment
 
+WAIT_MIN_S = 0.001
+"""What rounding leaves to wait for may be too short for a clock to show that it has passed."""
+
 
 class Pacer:
     """Says how long to wait; lives in memory, since after a restart nothing is under way."""
@@ -41,7 +44,7 @@ class Pacer:
         bucket = self._buckets.get(key) or TokenBucket(capacity, rate, capacity, now_s)
         taken = bucket.take(now_s, tokens=min(messages, capacity))
         if isinstance(taken, Empty):
-            return taken.refills_in_s
+            return max(taken.refills_in_s, WAIT_MIN_S)
         self._buckets[key] = taken
         return 0.0
 

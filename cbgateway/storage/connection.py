@@ -56,6 +56,7 @@ def connect(
         )
         raise StoreError(msg)
     connection.pragma("foreign_keys", True)
+    connection.pragma("secure_delete", True)  # what people wrote is overwritten when it goes
     # one plan per statement whatever is bound: a table with a partial index has its statements
     # prepared anew for every execution otherwise
     connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)

@@ -582,3 +582,96 @@ WHERE p.content_hash = json_extract(b.submission, '$.content_hash');
 SELECT * FROM publication
 WHERE bulletin_id = :bulletin_id AND (:content_hash IS NULL OR content_hash = :content_hash)
 ORDER BY sent_ms;
+
+-- name: enquiries
+SELECT * FROM incoming_message WHERE peer_id = :peer_id AND destination = :destination
+ORDER BY message_number LIMIT :limit;
+
+-- name: count_enquiries
+SELECT count(*) FROM incoming_message WHERE peer_id = :peer_id AND destination = :destination;
+
+-- name: recipient
+SELECT region, number, language FROM recipient WHERE carrier = :carrier AND number = :number;
+
+-- name: subscription
+SELECT * FROM subscription WHERE peer_id = :peer_id AND name = :name;
+
+-- name: put_subscription
+INSERT INTO subscription (peer_id, name, sealed, regions, language, until_ms)
+VALUES (:peer_id, :name, :sealed, :regions, :language, :until_ms)
+ON CONFLICT (name, peer_id) DO UPDATE SET
+  sealed = excluded.sealed, regions = excluded.regions, language = excluded.language,
+  until_ms = excluded.until_ms;
+
+-- name: drop_subscriptions
+DELETE FROM subscription WHERE name = :name;
+
+-- name: end_subscriptions
+DELETE FROM subscription WHERE until_ms <= :at_ms;
+
+-- name: subscriptions
+SELECT * FROM subscription
+WHERE peer_id = :peer_id AND subscription_number > :after AND subscription_number <= :up_to
+ORDER BY subscription_number LIMIT :limit;
+
+-- name: last_subscription
+SELECT coalesce(max(subscription_number), 0) FROM subscription WHERE peer_id = :peer_id;
+
+-- name: count_subscriptions
+SELECT peer_id, regions, count(*) FROM subscription GROUP BY peer_id, regions;
+
+-- name: undertold
+SELECT bulletin_id FROM bulletin
+WHERE state = 'live' AND NOT EXISTS (
+  SELECT 1 FROM subscriber_round
+  WHERE subscriber_round.bulletin_id = bulletin.bulletin_id AND peer_id = :peer_id)
+ORDER BY decided_ms;
+
+-- name: put_round
+INSERT INTO subscriber_round
+  (bulletin_id, peer_id, after, up_to, in_flight, told, refused, in_doubt)
+VALUES (:bulletin_id, :peer_id, :after, :up_to, :in_flight, :told, :refused, :in_doubt)
+ON CONFLICT (bulletin_id, peer_id) DO UPDATE SET
+  after = excluded.after, up_to = excluded.up_to, in_flight = excluded.in_flight,
+  told = excluded.told, refused = excluded.refused, in_doubt = excluded.in_doubt;
+
+-- name: round
+SELECT * FROM subscriber_round WHERE bulletin_id = :bulletin_id AND peer_id = :peer_id;
+
+-- name: open_rounds
+SELECT subscriber_round.* FROM subscriber_round JOIN bulletin USING (bulletin_id)
+WHERE (after < up_to OR in_flight > 0) AND (:peer_id IS NULL OR peer_id = :peer_id)
+ORDER BY decided_ms;
+
+-- name: add_outage_report
+INSERT INTO outage_report (hour_ms, peer_id, region, name)
+VALUES (:hour_ms, :peer_id, :region, :name) ON CONFLICT DO NOTHING;
+
+-- name: outage_reports
+SELECT peer_id, region, hour_ms, count(*) FROM outage_report WHERE hour_ms >= :since_ms
+GROUP BY peer_id, region, hour_ms ORDER BY hour_ms, peer_id, region;
+
+-- name: forget_outage_reports
+DELETE FROM outage_report WHERE hour_ms < :before_ms;
+
+-- name: note_question
+INSERT INTO question (body, source, asked, first_ms, last_ms)
+VALUES (:body, :source, 1, :at_ms, :at_ms)
+ON CONFLICT (body, source) DO UPDATE SET asked = asked + 1, last_ms = excluded.last_ms;
+
+-- name: questions
+SELECT * FROM question ORDER BY asked DESC, last_ms DESC, body LIMIT :limit;
+
+-- name: forget_old_questions
+DELETE FROM question WHERE last_ms < :before_ms;
+
+-- name: forget_rare_questions
+DELETE FROM question WHERE (body, source) IN (
+  SELECT body, source FROM question ORDER BY asked DESC, last_ms DESC LIMIT -1 OFFSET :most);
+
+-- name: add_total
+INSERT INTO enquiry_total (peer_id, what, value) VALUES (:peer_id, :what, :count)
+ON CONFLICT (peer_id, what) DO UPDATE SET value = value + excluded.value;
+
+-- name: totals
+SELECT peer_id, what, value FROM enquiry_total;

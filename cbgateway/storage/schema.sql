@@ -277,6 +277,60 @@ CREATE TABLE incoming_message (
   reference      INTEGER NOT NULL
 ) STRICT;
 
+CREATE INDEX incoming_message_to ON incoming_message (peer_id, destination, message_number);
+
+-- Enquiries. Nothing here names who asked: names are keyed hashes, numbers are encrypted.
+CREATE TABLE subscription (
+  subscription_number INTEGER PRIMARY KEY AUTOINCREMENT,
+  peer_id  TEXT NOT NULL,
+  name     TEXT NOT NULL,        -- keyed hash of the number
+  sealed   BLOB NOT NULL,        -- the number, encrypted
+  regions  TEXT NOT NULL,        -- JSON array of codes
+  language TEXT NOT NULL,
+  until_ms INTEGER NOT NULL,
+  UNIQUE (name, peer_id)
+) STRICT;
+CREATE INDEX subscription_ends ON subscription (until_ms);
+CREATE INDEX subscription_of_peer ON subscription (peer_id, subscription_number);
+-- How far a carrier's subscribers have been told of a bulletin.
+CREATE TABLE subscriber_round (
+  bulletin_id TEXT NOT NULL REFERENCES bulletin,
+  peer_id     TEXT NOT NULL,
+  after       INTEGER NOT NULL,  -- the last subscription that was committed to
+  up_to       INTEGER NOT NULL,
+  in_flight   INTEGER NOT NULL,
+  told        INTEGER NOT NULL,
+  refused     INTEGER NOT NULL,
+  in_doubt    INTEGER NOT NULL,
+  PRIMARY KEY (bulletin_id, peer_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX subscriber_round_open ON subscriber_round (peer_id)
+  WHERE after < up_to OR in_flight > 0;
+CREATE INDEX bulletin_live ON bulletin (bulletin_id) WHERE state = 'live';
+-- Who says that something does not work: once for each sender and hour.
+CREATE TABLE outage_report (
+  hour_ms INTEGER NOT NULL,
+  peer_id TEXT NOT NULL,
+  region  TEXT NOT NULL,
+  name    TEXT NOT NULL,         -- keyed hash of the number, with a key of that day
+  PRIMARY KEY (hour_ms, name)
+) STRICT, WITHOUT ROWID;
+-- What nobody could answer: digits and addresses are masked.
+CREATE TABLE question (
+  body     TEXT NOT NULL,
+  source   TEXT NOT NULL,        -- sms, or who noted it
+  asked    INTEGER NOT NULL,
+  first_ms INTEGER NOT NULL,
+  last_ms  INTEGER NOT NULL,
+  PRIMARY KEY (body, source)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE enquiry_total (
+  peer_id TEXT NOT NULL,
+  what    TEXT NOT NULL,
+  value   INTEGER NOT NULL,
+  PRIMARY KEY (peer_id, what)
+) STRICT, WITHOUT ROWID;
+
 -- The audit log: a leaf for every fact, written with it, and the complete subtrees above.
 CREATE TABLE audit (
   leaf_index INTEGER PRIMARY KEY,

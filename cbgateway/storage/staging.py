@@ -12,7 +12,8 @@ import apsw
 from cbgateway.domain.delivery import Recipient
 from cbgateway.domain.errors import InputError
 from cbgateway.storage.connection import transaction
-from cbgateway.storage.transaction import SqliteTransaction, queries
+from cbgateway.storage.statements import queries
+from cbgateway.storage.transaction import SqliteTransaction
 
 TWICE_MAX = 20
 """Lines named that hold a number again."""

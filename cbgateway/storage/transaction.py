@@ -1,11 +1,9 @@
 """What the store can do inside a transaction, by the named statements of queries.sql."""
 
 import json
-import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cache, cached_property
-from importlib import resources
+from functools import cached_property
 from typing import Any, TypeVar
 
 import apsw
@@ -50,6 +48,7 @@ from cbgateway.domain.orders import Handle, WriteReplace, decode_order
 from cbgateway.domain.people import Key, Person
 from cbgateway.signing import tlog
 from cbgateway.signing.canonical import canonical, digest
+from cbgateway.storage.enquiries import EnquiryRows
 from cbgateway.storage.rows import (
     bulletin_document,
     decision_document,
@@ -75,15 +74,7 @@ from cbgateway.storage.rows import (
 T = TypeVar("T")
 
 
-@cache
-def queries() -> Mapping[str, str]:
-    """Read queries.sql: statement by name."""
-    text = resources.files("cbgateway.storage").joinpath("queries.sql").read_text("utf-8")
-    parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)[1:]
-    return dict(zip(parts[::2], parts[1::2], strict=True))
-
-
-class SqliteTransaction:
+class SqliteTransaction(EnquiryRows):
     """Implements `domain.ports.Transaction` inside a transaction that the store has begun."""
 
     def __init__(
@@ -95,7 +86,7 @@ class SqliteTransaction:
             connection: has a transaction open.
             found: what others have found out in it.
         """
-        self._connection = connection
+        super().__init__(connection)
         self._found = {} if found is None else found
 
     def once(self, key: Hashable, find: Callable[[], T]) -> T:
@@ -881,18 +872,6 @@ class SqliteTransaction:
             msg = f"subtree {index} of level {level} is missing from the audit log"
             raise AuditError(msg)
         return bytes(found)
-
-    def _run(self, name: str, /, **bindings: Any) -> apsw.Cursor:  # noqa: ANN401 - SQL values
-        return self._connection.execute(queries()[name], bindings)
-
-    def _rows(self, name: str, /, **bindings: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - SQL values
-        cursor = self._run(name, **bindings)
-        rows = []
-        names: list[str] = []
-        for row in cursor:
-            names = names or [column[0] for column in cursor.get_description()]
-            rows.append(dict(zip(names, row, strict=True)))
-        return rows
 
 
 def _said(bulletin: Bulletin) -> str:

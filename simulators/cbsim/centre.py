@@ -16,6 +16,7 @@ from cbgateway.codec import smpp
 from cbsim import receipts
 from cbsim.accounts import Account, Accounts, Esme
 from cbsim.broadcasts import BroadcastDesk, VendorTlvs, ends_at_s
+from cbsim.dialogues import Dialogues
 from cbsim.incoming import IncomingTraffic
 from cbsim.messages import (
     DELIVERED,
@@ -156,12 +157,16 @@ class MessageCentre:
         self._next_id = 0
         self._next_session = 0
         self._receipts = receipts.ReceiptWriter()
+        self.dialogues = Dialogues(network.phones, self._on_event)
+        network.on_shown.append(self.dialogues.shown)
         self._phones = IncomingTraffic(
             self.accounts,
             self.schedule,
             rules=lambda: self.scenario.incoming,
             now_s=now_s,
             queue=self._on_incoming,
+            phones=network.phones,
+            asked=self.dialogues.ask,
             tell=self._on_event,
         )
         self.incoming = self._phones.send
@@ -488,6 +493,7 @@ class MessageCentre:
         """Forget messages, broadcasts and screens, and count anew; connections stay."""
         self._lose_everything()
         self.counters = Counters()
+        self.dialogues.clear()
         for phone in self.network.phones.values():
             phone.screen.clear()
 
@@ -510,6 +516,7 @@ class MessageCentre:
             "counters": {
                 name: getattr(self.counters, name) for name in Counters.__dataclass_fields__
             },
+            "dialogues": self.dialogues.facts(),
             "faults": self.director.faults.counts(),
             "sessions": [session.facts() for session in self.sessions.values()],
             "queues": {

@@ -33,6 +33,7 @@ class Shown:
         at_s: seconds on the simulator's clock.
         channel: ``broadcast`` or ``sms``.
         seal: whether the region's seal belongs to this text.
+        source: who sent it; empty for a broadcast.
     """
 
     at_s: float
@@ -41,6 +42,7 @@ class Shown:
     message_identifier: int | None
     serial_number: int | None
     seal: Verdict
+    source: str = ""
 
 
 @dataclass(slots=True)
@@ -124,14 +126,21 @@ class Handset:
                 return None
             del self._parts[key]
             text = "".join(parts[n] for n in sorted(parts))
-        return self._show(text, "sms", None, seal, now_s)
+        return self._show(text, "sms", None, seal, now_s, source=source)
 
     def _show(
-        self, text: str, channel: str, message: tuple[int, int] | None, seal: str, now_s: float
+        self,
+        text: str,
+        channel: str,
+        message: tuple[int, int] | None,
+        seal: str,
+        now_s: float,
+        *,
+        source: str = "",
     ) -> Shown:
         verdict = check_seal(seal, self.keys, regions=self.regions, text=text, broadcast=message)
         identifier, serial = message or (None, None)
-        shown = Shown(now_s, channel, text, identifier, serial, verdict)
+        shown = Shown(now_s, channel, text, identifier, serial, verdict, source)
         self.screen.append(shown)
         return shown
 

@@ -1,6 +1,6 @@
 """Messages that begin at a phone: on demand, and at a rate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from cbgateway.codec import smpp_text
@@ -28,6 +28,8 @@ class IncomingTraffic:
         rules: Callable[[], Incoming],
         now_s: Callable[[], float],
         queue: Callable[[Esme, bytes, float], None],
+        phones: Collection[str],
+        asked: Callable[..., None],
         tell: Callable[[dict[str, Any]], None],
     ) -> None:
         """Begin with none.
@@ -38,6 +40,8 @@ class IncomingTraffic:
             rules: what the scenario says of them now.
             now_s: the simulator's clock.
             queue: has a deliver_sm sent.
+            phones: the centre's own numbers.
+            asked: called with phone, number and text of what is sent.
             tell: called with what a tester wants to know.
         """
         self._accounts = accounts
@@ -45,6 +49,9 @@ class IncomingTraffic:
         self._rules = rules
         self._now_s = now_s
         self._queue = queue
+        self._numbers = phones
+        self._asked = asked
+        self._turn: Iterator[str] = iter(())
         self._tell = tell
         self._made = 0
         self._owed = 0.0
@@ -92,6 +99,8 @@ class IncomingTraffic:
             esmes = [one for one in (self._accounts.esmes.get(system_id),) if one is not None]
         elif owner is not None:
             esmes = [owner]
+        if esmes:
+            self._asked(source or rules.source, destination, text, now_s=now_s)
         for esme in esmes:
             self._queue(esme, body, now_s)
         return len(esmes)
@@ -119,13 +128,23 @@ class IncomingTraffic:
         due = min(int(self._owed), left)
         self._owed -= int(self._owed)
         for _count in range(due):
+            texts = rules.texts or (rules.text,)
+            text = texts[self._made % len(texts)]
             self._made += 1
-            text = rules.text.replace("{n}", str(self._made))
+            source = self._next_phone() if rules.from_phones else ""
             try:
-                self.send(text=text, now_s=now_s)
+                self.send(source=source, text=text.replace("{n}", str(self._made)), now_s=now_s)
             except EncodeError as error:
                 self._tell({"event": "incoming_failed", "detail": str(error)})
         self._schedule.at(now_s + max(TICK_S, 1 / rules.per_s), self._make)
+
+    def _next_phone(self) -> str:
+        """Give the next of the centre's phones; empty when it has none."""
+        number = next(self._turn, None)
+        if number is None:
+            self._turn = iter(self._numbers)
+            number = next(self._turn, "")
+        return number
 
 
 def _address(number: str) -> bytes:

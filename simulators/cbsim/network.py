@@ -53,7 +53,7 @@ class Network:
         """
         self.phones = {phone.number: phone for phone in phones}
         self.on_air: dict[str, OnAir] = {}
-        self._on_shown = on_shown
+        self.on_shown: list[OnShown] = [on_shown]
         self._schedule: list[tuple[float, int, OnAir, int]] = []
         self._counter = itertools.count()
 
@@ -103,8 +103,12 @@ class Network:
             now_s=now_s,
         )
         if shown is not None:
-            self._on_shown(phone, shown)
+            self._shown(phone, shown)
         return True
+
+    def _shown(self, phone: Handset, shown: Shown) -> None:
+        for call in self.on_shown:
+            call(phone, shown)
 
     def _transmit(self, broadcast: OnAir, number: int, now_s: float) -> None:
         for phone in self.phones.values():
@@ -113,7 +117,7 @@ class Network:
             for page in broadcast.pages:
                 shown = phone.receive_page(page, seal=broadcast.seal, now_s=now_s)
                 if shown is not None:
-                    self._on_shown(phone, shown)
+                    self._shown(phone, shown)
         next_s = now_s + max(broadcast.period_s, 1.0)
         is_over = number >= broadcast.transmissions or (
             broadcast.ends_at_s is not None and next_s >= broadcast.ends_at_s

@@ -178,6 +178,10 @@ class Incoming:
     source: str = setting("821000000000", text(20), "who sends them")
     destination: str = setting("1234", text(20), "number they are sent to")
     text: str = setting("hello", words, "what they say; `{n}` is counted up")
+    texts: tuple[str, ...] = setting((), list_of(words), "said in turn, instead of `text`")
+    from_phones: bool = setting(
+        False, flag, "the centre's phones send in turn, instead of `source`; so they show answers"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -341,6 +341,9 @@ def _run(
         where = error.filename or f"{fixed.host}:{fixed.port}"
         typer.echo(f"cbsim: {where}: {reason}", err=True)
         raise typer.Exit(EXIT_UNAVAILABLE) from error
+    dialogues = simulator.centre.dialogues
+    if dialogues.asked:
+        reporter.event({"event": "dialogues", **dialogues.facts()})
     reporter.end(simulator.centre.network)
     verdicts = simulator.verdicts()
     reporter.verdicts(verdicts)

@@ -196,6 +196,7 @@ def test_d2_stream_says_superseded_at_once(front: Front) -> None:
     assert has_first.wait(10)
     office.gateway.telling.note_reading("inc-1/1", reader="desk 7")
     office.issue(office.later("progress"))
+    office.clock.advance(1)
     watching.join(10)
 
     assert [name for name, _ in found] == ["briefing", "superseded", "briefing"]
@@ -306,4 +307,4 @@ def test_d2_unknown_language_is_refused(office: Office) -> None:
     office.issue(office.document())
 
     with pytest.raises(UnknownNameError, match="language"):
-        office.gateway.telling.briefings("fr")
+        office.gateway.telling.briefing("inc-1", language="fr")

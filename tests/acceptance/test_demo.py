@@ -13,6 +13,8 @@ import pytest
 from cbgateway.cli.demo_story import Bulletin, failures, summarise
 from cbgateway.domain.errors import StoreError
 
+SECONDS = 14  # faster, and 0.2 s of a busy machine would be minutes of the story
+
 
 def cbgateway(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     """Run a command as a process of its own."""
@@ -30,7 +32,7 @@ def cbgateway(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[
 def test_demo_holds(tmp_path: Path) -> None:
     """Told at once on the surviving carriers, once per phone, sealed; KT gets the newest."""
     picture = tmp_path / "demo.svg"
-    done = cbgateway("demo", "--json", "--seconds", 6, "--phones", 40, "--picture", picture)
+    done = cbgateway("demo", "--json", "--seconds", SECONDS, "--phones", 40, "--picture", picture)
     summary = json.loads(done.stdout)
 
     once, never = {"phones": 40, "most": 1}, {"phones": 0, "most": 0}
@@ -50,6 +52,8 @@ def test_demo_holds(tmp_path: Path) -> None:
     ]
     assert summary["automation"] == AUTOMATION
     assert summary["files"] is None
+    assert summary["enquiry"]["question"] == "서울"
+    assert "다음 안내 12:15" in summary["enquiry"]["answer"]
     assert "KT 통신장애" in picture.read_text("utf-8").replace("&#160;", " ")
 
 
@@ -92,6 +96,16 @@ def test_demo_notices_what_does_not_hold(changes: dict[str, Any], words: str) ->
     facts: dict[str, Any] = {"kt": phone("3", "4"), "skt": phone("1", "2", "3", "4")}
 
     assert any(words in problem for problem in failures(story(**(facts | changes))))
+
+
+def test_demo_notices_an_answer_that_says_nothing() -> None:
+    """Somebody who asked has to hear of the outage."""
+    told = story(kt=phone("3", "4"), skt=phone("1", "2", "3", "4"))
+
+    assert failures(told | {"enquiry": {"question": "서울", "answer": "KT 장애"}}) == []
+    for answer in ("", "서울: 장애가 없습니다"):
+        (problem,) = failures(told | {"enquiry": {"question": "서울", "answer": answer}})
+        assert "says nothing of KT" in problem
 
 
 AUTOMATION = {"alarms": 51, "incidents": 1, "orders": 0, "proposed": "monitoring"}

@@ -23,7 +23,7 @@ from cbgateway.domain.errors import (
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.people import Key, Permission, Person
 from cbgateway.storage.sqlite import SqliteStore
-from cbgateway.storage.transaction import queries
+from cbgateway.storage.statements import queries
 
 AT = datetime(2021, 10, 25, 3, 0, tzinfo=UTC)
 

@@ -18,6 +18,7 @@ from cbgateway.codec import cbs, dcs, gsm7, mqtt5, smpp, smpp_text, ucs2
 from cbgateway.codec.smpp_bulk import AnswerFramer, SubmitAnswers, SubmitTemplate
 from cbgateway.codec.smpp_receipt import Receipts, read_receipt
 from cbgateway.domain.bulletin import Mode
+from cbgateway.domain.enquiry import masked, understand
 from cbgateway.domain.errors import (
     AuditError,
     DecodeError,
@@ -35,6 +36,8 @@ from cbgateway.interfaces.recipients import read_recipients
 from cbgateway.interfaces.schema import parse_bulletin, parse_report
 from cbgateway.service.audit import read_witness
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.guard import Guard
+from cbgateway.service.vocabulary import vocabulary_of
 from cbgateway.signing import tlog
 from cbgateway.signing.jws import key_id_in, sign_compact, verify_compact, verify_detached
 from cbgateway.signing.seal import CONTENT, check_texts, open_seal
@@ -333,6 +336,15 @@ DEPLOYMENT = Deployment(
     regions=PROFILES.regions["kr"],
     carriers=PROFILES.carriers,
     templates={},
+    words=PROFILES.words,
+)
+VOCABULARY = vocabulary_of(DEPLOYMENT)
+GUARD = Guard(
+    DEPLOYMENT.country.enquiries,
+    auto_replies=[
+        pattern for words in DEPLOYMENT.answering.values() for pattern in words.auto_replies
+    ],
+    own_numbers=("1234",),
 )
 CAP_SENDERS = {
     "noc@carrier.example": CapSender(
@@ -545,6 +557,37 @@ def _signatures() -> Iterator[tuple[str, Target]]:
     yield "bundle", Target(call=tlog.unbundle, seeds=bundle, mutate=mutate.octets, **log)
 
 
+def _enquiry(octets: bytes) -> None:
+    """Understand what somebody wrote, and keep of it what may be kept."""
+    text = octets.decode("utf-8", "replace")
+    found = understand(text, VOCABULARY)
+    if found.region not in {"", *DEPLOYMENT.regions} or any(c.isdecimal() for c in masked(text)):
+        msg = "a region that is not there, or a digit that was kept"
+        raise AssertionError(msg)
+    GUARD.look(text[:8], text[:20], text, now_s=0.0)
+
+
+def _large_texts() -> Iterator[bytes]:
+    """Give texts that take longest: without a space, and of characters that grow."""
+    for text in ("서울 " * 20_000, "@" * 60_000, "ﷺ" * 20_000, "㌖" * 20_000, "중" * 20_000):
+        yield text.encode()
+
+
+def _enquiries() -> Iterator[tuple[str, Target]]:
+    words = [*VOCABULARY.commands, *VOCABULARY.regions, " ", "K7F2Q9", "010-1234-5678", "\u3000"]
+    texts = ("상태", "신고 서울", "OUT Busan", "확인 K7F2Q9", "언제 되나요?", "ＳＴＡＴＵＳ")
+    yield (
+        "enquiry",
+        Target(
+            call=_enquiry,
+            promised=(),
+            seeds=tuple(text.encode() for text in texts),
+            mutate=mutate.with_words(*(word.encode() for word in words)),
+            large=_large_texts,
+        ),
+    )
+
+
 def _documents() -> Iterator[tuple[str, Target]]:
     document: dict[str, Any] = {
         "promised": (InputError,),
@@ -597,6 +640,7 @@ TARGETS: Mapping[str, Target] = dict(
         _sessions,
         _phone_targets,
         _signatures,
+        _enquiries,
         _documents,
     )
     for entry in family()

@@ -401,3 +401,16 @@ def test_one_process_serves(office: Any) -> None:
         with pytest.raises(StoreError, match="serves"), serving_lock(settings):
             pytest.fail("two processes send for one database")
     assert not is_served(settings)
+
+
+def test_backup_with_secrets_has_the_keys_of_subscribers(enquirers: Any, tmp_path: Path) -> None:
+    """Who asked to be told is told by the gateway elsewhere as well; without secrets, by none."""
+    enquirers.ask("알림 부산")
+    gateway = enquirers.office.gateway
+    gateway.backup(tmp_path / "all.tar", with_secrets=True)
+    gateway.backup(tmp_path / "less.tar", with_secrets=False)
+    restore(tmp_path / "all.tar", tmp_path / "elsewhere", clock=enquirers.office.clock)
+
+    ours = gateway.settings.enquiries.keys_file.read_bytes()
+    assert (tmp_path / "elsewhere" / "secrets" / "enquiries.json").read_bytes() == ours
+    assert ours not in (tmp_path / "less.tar").read_bytes()

@@ -7,12 +7,21 @@ long as it is up, because a stop that overtakes its broadcast stops nothing.
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from cbgateway.carriers.smpp.link import SmppLink
 from cbgateway.domain.errors import NotSentError
-from cbgateway.domain.orders import Handle, OnAirReport, Order, Report, Submit, SubmitReport
+from cbgateway.domain.orders import (
+    Handle,
+    OnAirReport,
+    Order,
+    Reply,
+    Report,
+    Submit,
+    SubmitReport,
+)
 from cbgateway.domain.outcomes import Outcome
 from cbgateway.domain.ports import PeerStatus
 
@@ -74,10 +83,24 @@ class SmppGroup:
     async def send(self, order: Order, *, seal: str, handle: Handle, is_urgent: bool) -> Report:
         """Carry out an order; see `domain.ports.CarrierLink`."""
         if isinstance(order, Submit):
-            return await self._submit(order, seal)
+            submit = order
+
+            async def send(bind: SmppLink, recipients: tuple[str, ...]) -> Report:
+                part = replace(submit, recipients=recipients)
+                return await bind.send(part, seal=seal, handle=Handle(), is_urgent=False)
+
+            return await self._spread(order.recipients, send)
         if not self._first.is_ready:
             self._first = next(iter(self._up()), self._first)
         return await self._first.send(order, seal=seal, handle=handle, is_urgent=is_urgent)
+
+    async def reply(self, reply: Reply) -> SubmitReport:
+        """Spread answers over all binds; see `domain.ports.AnsweringLink`."""
+
+        async def send(bind: SmppLink, recipients: tuple[str, ...]) -> Report:
+            return await bind.reply(replace(reply, recipients=recipients))
+
+        return await self._spread(reply.recipients, send)
 
     async def ask(self, handle: Handle) -> OnAirReport:
         """Ask on the bind that broadcasts keep to; see `domain.ports.CarrierLink`."""
@@ -88,11 +111,11 @@ class SmppGroup:
     def _up(self) -> list[SmppLink]:
         return [bind for bind in self._senders if bind.is_ready]
 
-    async def _submit(self, order: Submit, seal: str) -> SubmitReport:
+    async def _spread(self, recipients: tuple[str, ...], send: "_Send") -> SubmitReport:
         """Spread a window, and what did not leave again, until no bind is up or nothing is left."""
-        outcomes = bytearray([Outcome.UNSENT]) * len(order.recipients)
+        outcomes = bytearray([Outcome.UNSENT]) * len(recipients)
         causes: Counter[str] = Counter()
-        left: Sequence[int] = range(len(order.recipients))
+        left: Sequence[int] = range(len(recipients))
         has_left = False
         parts = 1
         ids: list[bytes] = []
@@ -100,7 +123,7 @@ class SmppGroup:
             shares = _share(left, binds)
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(_send_share(bind, order, share, seal))
+                    group.create_task(_send_share(bind, recipients, share, send))
                     for bind, share in shares
                 ]
             again: list[int] = []
@@ -128,14 +151,15 @@ class SmppGroup:
         return SubmitReport(bytes(outcomes), causes, parts, ids)
 
 
+_Send = Callable[[SmppLink, tuple[str, ...]], Coroutine[Any, Any, Report]]
+
+
 async def _send_share(
-    bind: SmppLink, order: Submit, share: Sequence[int], seal: str
+    bind: SmppLink, recipients: tuple[str, ...], share: Sequence[int], send: _Send
 ) -> SubmitReport | None:
-    """Send to some of an order's recipients; None when nothing of it has left."""
-    recipients = tuple(order.recipients[index] for index in share)
-    part = replace(order, recipients=recipients)
+    """Send to some of the recipients; None when nothing of it has left."""
     try:
-        report = await bind.send(part, seal=seal, handle=Handle(), is_urgent=False)
+        report = await send(bind, tuple(recipients[index] for index in share))
     except NotSentError:
         return None
     assert isinstance(report, SubmitReport)  # noqa: S101 - links answer in kind

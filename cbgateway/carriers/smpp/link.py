@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, assert_never
 
@@ -15,12 +15,15 @@ from cbgateway.carriers.pacing import Pacer
 from cbgateway.carriers.pump import Pump
 from cbgateway.carriers.smpp.batch import Late, Settled
 from cbgateway.carriers.smpp.incoming import incoming
+from cbgateway.carriers.smpp.lanes import ANSWER_POLL_S, Lanes
 from cbgateway.carriers.smpp.orders import (
     Request,
     broadcast_report,
     broadcast_request,
     query_report,
     query_request,
+    reply_requests,
+    reply_template,
     stop_request,
     submit_requests,
     submit_template,
@@ -45,6 +48,7 @@ from cbgateway.domain.orders import (
     Handle,
     OnAirReport,
     Order,
+    Reply,
     Report,
     Stop,
     Submit,
@@ -130,6 +134,7 @@ class SmppLink:
         self._requests_max = rules.window_requests_max
         self._pacer = Pacer(window_max=rules.window_requests_max)
         self._requests_waiting = 0
+        self._lanes = Lanes(requests_max=rules.window_requests_max)
         self._waiters: set[asyncio.Future[None]] = set()
         self._session: SmppSession | None = None
         self._pump: Pump | None = None
@@ -188,6 +193,15 @@ class SmppLink:
                 assert_never(order)
         pdu = await self._request(request, is_urgent=is_urgent)
         return broadcast_report(pdu, handle=handle)
+
+    async def reply(self, reply: Reply) -> SubmitReport:
+        """Answer those who asked, behind bulletins; see `domain.ports.AnsweringLink`."""
+        return await self._spread(
+            reply,
+            reply_template(reply, self._rules),
+            lambda recipient: reply_requests(reply, self._rules, recipient=recipient),
+            is_answer=True,
+        )
 
     async def probe(self) -> float:
         """Prove the way to the message centre and back by enquire_link; gives seconds.
@@ -390,18 +404,20 @@ class SmppLink:
             raise NotSentError(msg)
         return session, pump
 
-    async def _request(self, request: Request, *, is_urgent: bool = False) -> smpp.Pdu:
+    async def _request(
+        self, request: Request, *, is_urgent: bool = False, is_answer: bool = False
+    ) -> smpp.Pdu:
         """Send one request once the window has room; give its answer, of whatever status."""
         body, tlvs = request
         requests_max = self._requests_max + (URGENT_SLOTS if is_urgent else 0)
-        self._requests_waiting += 1
+        self._requests_waiting += not is_answer
         try:
             session, pump = self._bound()
-            while session.in_flight >= requests_max:
-                await self._change()
+            while session.in_flight >= requests_max or (is_answer and self._lanes.is_busy):
+                await self._change(ANSWER_POLL_S if is_answer else None)
                 session, pump = self._bound()
         finally:
-            self._requests_waiting -= 1
+            self._requests_waiting -= not is_answer
         loop = asyncio.get_running_loop()
         token: asyncio.Future[smpp.Pdu] = loop.create_future()
         session.request(body, tlvs, token=token, now=loop.time())
@@ -410,44 +426,67 @@ class SmppLink:
 
     async def _submit(self, order: Submit, *, seal: str) -> SubmitReport:
         """Send to every recipient, as fast as the message centre takes it."""
-        template = submit_template(order, self._rules, seal=seal)
+        return await self._spread(
+            order,
+            submit_template(order, self._rules, seal=seal),
+            lambda recipient: submit_requests(order, self._rules, recipient=recipient, seal=seal),
+            is_answer=False,
+        )
+
+    async def _spread(
+        self,
+        order: Submit | Reply,
+        template: SubmitTemplate,
+        requests_of: Callable[[str], Sequence[Request]],
+        *,
+        is_answer: bool,
+    ) -> SubmitReport:
+        """Send one text to every recipient, slice by slice."""
         loop = asyncio.get_running_loop()
         submission = Submission(order, now=loop.time(), parts=template.parts)
-        if template.parts > self._requests_max:
-            await self._submit_by_parts(submission, order, template, seal=seal)
-        while submission.waiting or submission.in_flight:
-            wait_s = None
-            if submission.waiting:
-                try:
-                    count, wait_s = self._room(template, now=loop.time())
-                except NotSentError:
-                    submission.stop()
-                    continue
-                if count:
-                    self._send_slice(submission, template, count)
-                    await asyncio.sleep(0)  # answers are read in between
-                    continue
-            await self._change(wait_s)
+        with self._lanes.holding(submission, is_answer=is_answer):
+            if template.parts > self._requests_max:
+                await self._submit_by_parts(submission, template, requests_of, is_answer=is_answer)
+            while submission.waiting or submission.in_flight:
+                wait_s = ANSWER_POLL_S if is_answer else None
+                if submission.waiting:
+                    try:
+                        count, wait_s = self._room(template, now=loop.time(), is_answer=is_answer)
+                    except NotSentError:
+                        submission.stop()
+                        continue
+                    if count:
+                        self._send_slice(submission, template, count)
+                        await asyncio.sleep(0)  # answers are read in between
+                        continue
+                await self._change(wait_s)
         if not submission.has_sent:
             msg = f"{self.peer_id} is not connected"
             raise NotSentError(msg)
         return submission.report()
 
-    def _room(self, template: SubmitTemplate, *, now: float) -> tuple[int, float | None]:
+    def _room(
+        self, template: SubmitTemplate, *, now: float, is_answer: bool
+    ) -> tuple[int, float | None]:
         """Say how many messages may leave now, or how long to wait; None is for an event.
 
-        Requests that wait come first.
+        Requests that wait come first, then bulletins, then answers.
 
         Raises:
             NotSentError: there is no connection.
         """
         session, pump = self._bound()
         room = self._requests_max - session.in_flight - self._requests_waiting
+        nothing_yet = ANSWER_POLL_S if is_answer else None
+        if is_answer:
+            room = min(room, self._lanes.room(template.parts, now=now))
+        else:
+            self._lanes.bulletin_at = now
         if room < template.parts or not pump.is_writable:
-            return 0, None
+            return 0, nothing_yet
         count, wait_s = self._pacer.allowance(in_flight=session.in_flight_of_ranges, now=now)
         if not count:
-            return 0, wait_s
+            return 0, nothing_yet if wait_s is None else wait_s
         messages = max(1, min(count, SLICE_REQUESTS_MAX) // template.parts)
         return min(messages, room // template.parts), None
 
@@ -467,30 +506,34 @@ class SmppLink:
         pump.flush()
 
     async def _submit_by_parts(
-        self, submission: Submission, order: Submit, template: SubmitTemplate, *, seal: str
+        self,
+        submission: Submission,
+        template: SubmitTemplate,
+        requests_of: Callable[[str], Sequence[Request]],
+        *,
+        is_answer: bool,
     ) -> None:
         """Send messages whose parts do not fit the window together: each part is waited for."""
         while submission.waiting:
             (index,) = submission.take(1)
-            requests = submit_requests(
-                order, self._rules, recipient=order.recipients[index], seal=seal
-            )
             outcome, status = Outcome.ACCEPTED, None
             ids: list[bytes] = []
-            for part, request in enumerate(requests):
-                outcome, status, name = await self._submit_part(request, is_first=not part)
+            for part, request in enumerate(requests_of(submission.recipients[index])):
+                outcome, status, name = await self._submit_part(
+                    request, is_first=not part, is_answer=is_answer
+                )
                 ids.append(name)
                 if outcome is not Outcome.ACCEPTED:
                     break
             submission.settle_one(index, outcome, status, ids if template.wants_receipts else ())
 
     async def _submit_part(
-        self, request: Request, *, is_first: bool
+        self, request: Request, *, is_first: bool, is_answer: bool
     ) -> tuple[Outcome, smpp.Status | int | None, bytes]:
         """Send one part; once a part has left, the message may arrive."""
         put_off = Outcome.UNSENT if is_first else Outcome.IN_DOUBT
         try:
-            pdu = await self._request(request)
+            pdu = await self._request(request, is_answer=is_answer)
         except NotSentError:
             return put_off, None, b""
         except UnansweredError:

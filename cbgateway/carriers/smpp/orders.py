@@ -1,6 +1,7 @@
 """Orders as SMPP requests, and answers as reports (SMPP 5.0 4.4.1, 4.2.1, 4.4.3)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import zip_longest
 
 from cbgateway.codec import cbs, smpp, smpp_text
@@ -13,6 +14,7 @@ from cbgateway.domain.orders import (
     BroadcastReport,
     Handle,
     OnAirReport,
+    Reply,
     Stop,
     Submit,
     WriteReplace,
@@ -148,6 +150,11 @@ def submit_template(order: Submit, rules: SmppProfile, *, seal: str) -> SubmitTe
     return SubmitTemplate(submit_requests(order, rules, recipient="", seal=seal))
 
 
+def reply_template(reply: Reply, rules: SmppProfile) -> SubmitTemplate:
+    """Write everybody's answer as submit_sm but for the number it goes to."""
+    return SubmitTemplate(reply_requests(reply, rules, recipient=""))
+
+
 def submit_requests(
     order: Submit, rules: SmppProfile, *, recipient: str, seal: str
 ) -> list[tuple[smpp.SubmitSm, tuple[smpp.Tlv, ...]]]:
@@ -156,31 +163,65 @@ def submit_requests(
     Spec: SMPP 5.0 4.2.1.1, TS 23.040 9.2.3.24.1 (concatenation).
     """
     reference = message_reference(order.bulletin_id)
+    vendor = rules.vendor_tlvs.seal
+    tlvs: tuple[smpp.Tlv, ...] = ()
+    if rules.sms.registered_delivery & RECEIPT_MASK:  # it comes back with the receipt
+        tlvs = (smpp.Tlv.integer(smpp.TlvTag.USER_MESSAGE_REFERENCE, reference),)
+    if vendor is not None:
+        tlvs += (smpp.Tlv(vendor, seal.encode("ascii")),)
+    body = smpp.SubmitSm(
+        service_type=rules.sms.service_type,
+        source=_source(rules),
+        destination=smpp.Address(rules.destination.ton, rules.destination.npi, recipient),
+        validity_period=smpp.format_absolute_time(order.expires_at),
+        registered_delivery=rules.sms.registered_delivery,
+    )
+    return _in_parts(order.text, rules, body, tlvs, reference=reference)
+
+
+def reply_requests(
+    reply: Reply, rules: SmppProfile, *, recipient: str
+) -> list[tuple[smpp.SubmitSm, tuple[smpp.Tlv, ...]]]:
+    """Write an answer to one of those who asked as submit_sm, one for each part.
+
+    It comes from the number that was asked, and no receipt is wanted: nothing follows from one.
+
+    Spec: SMPP 5.0 4.2.1.1, TS 23.040 9.2.3.24.1 (concatenation).
+    """
+    asked = rules.enquiries or rules.source
+    body = smpp.SubmitSm(
+        service_type=rules.sms.service_type,
+        source=smpp.Address(asked.ton, asked.npi, asked.address),
+        destination=smpp.Address(rules.destination.ton, rules.destination.npi, recipient),
+        validity_period=smpp.format_absolute_time(reply.expires_at),
+    )
+    return _in_parts(reply.text, rules, body, (), reference=reply.reference)
+
+
+def _in_parts(
+    text: str,
+    rules: SmppProfile,
+    body: smpp.SubmitSm,
+    tlvs: tuple[smpp.Tlv, ...],
+    *,
+    reference: int,
+) -> list[tuple[smpp.SubmitSm, tuple[smpp.Tlv, ...]]]:
+    """Give a message that says a text, once for each part of it."""
     segmented = smpp_text.segment(
-        order.text,
+        text,
         data_coding=None,
         segmentation=_SEGMENTATIONS[rules.sms.segmentation],
         reference=reference,
     )
-    vendor = rules.vendor_tlvs.seal
-    common: tuple[smpp.Tlv, ...] = ()
-    if rules.sms.registered_delivery & RECEIPT_MASK:  # it comes back with the receipt
-        common = (smpp.Tlv.integer(smpp.TlvTag.USER_MESSAGE_REFERENCE, reference),)
-    if vendor is not None:
-        common += (smpp.Tlv(vendor, seal.encode("ascii")),)
     return [
         (
-            smpp.SubmitSm(
-                service_type=rules.sms.service_type,
-                source=_source(rules),
-                destination=smpp.Address(rules.destination.ton, rules.destination.npi, recipient),
+            replace(
+                body,
                 esm_class=segmented.esm_class,
-                validity_period=smpp.format_absolute_time(order.expires_at),
-                registered_delivery=rules.sms.registered_delivery,
                 data_coding=segmented.data_coding,
                 short_message=part.short_message,
             ),
-            part.tlvs + common,
+            part.tlvs + tlvs,
         )
         for part in segmented.parts
     ]

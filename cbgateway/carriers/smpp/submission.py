@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cbgateway.carriers.smpp.batch import THROTTLING, Settled
 from cbgateway.codec.smpp import status_name
-from cbgateway.domain.orders import Submit, SubmitReport
+from cbgateway.domain.orders import Reply, Submit, SubmitReport
 from cbgateway.domain.outcomes import Outcome
 
 PATIENCE_S = 3.0
@@ -40,9 +40,10 @@ class Submission:
         recipients: of the order.
         in_flight: messages that were sent and not answered.
         has_sent: whether anything has left.
+        parts: messages that the text was cut into.
     """
 
-    def __init__(self, order: Submit, *, now: float, parts: int = 1) -> None:
+    def __init__(self, order: Submit | Reply, *, now: float, parts: int = 1) -> None:
         """Begin with nobody sent to."""
         self.bulletin_id = order.bulletin_id
         self.recipients = order.recipients
@@ -50,7 +51,7 @@ class Submission:
         self.has_sent = False
         self._outcomes = bytearray([Outcome.UNSENT]) * len(self.recipients)
         self._refusals: dict[int, int] = {}
-        self._parts = parts
+        self.parts = parts
         self._ids: list[bytes] = []
         self._next = 0
         self._again: deque[int] = deque()
@@ -109,7 +110,7 @@ class Submission:
     ) -> None:
         """Note what came of one message that was sent part by part."""
         if ids:
-            self._name([index], [*ids, *[b""] * (self._parts - len(ids))])
+            self._name([index], [*ids, *[b""] * (self.parts - len(ids))])
         self.in_flight -= 1
         self._outcomes[index] = outcome
         if status is not None:
@@ -121,11 +122,11 @@ class Submission:
         """Say what became of every recipient."""
         causes = Counter(self._refusals.values())
         named: Mapping[str, int] = {status_name(status): n for status, n in causes.items()}
-        return SubmitReport(bytes(self._outcomes), named, self._parts, self._ids)
+        return SubmitReport(bytes(self._outcomes), named, self.parts, self._ids)
 
     def _name(self, indexes: Sequence[int], ids: Sequence[bytes]) -> None:
         """Remember what the centre calls the parts of some messages."""
-        parts = self._parts
+        parts = self.parts
         if not self._ids:
             self._ids = [b""] * (parts * len(self.recipients))
         if isinstance(indexes, range):

@@ -17,6 +17,7 @@ from cbgateway.domain.errors import GatewayError, InputError
 from cbgateway.interfaces.http import (
     alerts,
     briefings,
+    enquiries,
     events,
     metrics,
     openapi,
@@ -61,6 +62,7 @@ def make_app(backend: Backend | None) -> FastAPI:
         alerts,
         reading,
         briefings,
+        enquiries,
         events,
         metrics,
         pages,

@@ -83,7 +83,7 @@ class Intake(Protocol):
 
 
 class Briefings(Protocol):
-    """What call-centre staff read; `cbgateway.telling.Telling` has it. Called in a thread."""
+    """What call-centre staff read; called in a thread, by many at once."""
 
     def briefings(self, language: str) -> list[dict[str, Any]]:
         """Give the briefing of each outage that goes on, or ended within a day."""

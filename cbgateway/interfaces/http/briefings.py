@@ -85,24 +85,16 @@ async def watch(backend: BackendNow, language: Language = "") -> StreamingRespon
 
 
 async def _follow(backend: Backend, language: str) -> AsyncIterator[bytes]:
-    """Give briefings as they change, until the server ends or the client goes.
-
-    They change with the history, and with times that pass: to the minute is soon enough.
-    """
+    """Give briefings as they change, until the server ends or the client goes."""
     backend.counters.watchers += 1
     try:
         yield HEARTBEAT
         told: dict[str, dict[str, Any]] = {}
-        seen: object = None
         silent_s = 0.0
         while not backend.stop.is_set():
-            minute = backend.clock.now().replace(second=0, microsecond=0)
-            stamp = await backend.read(lambda tx: tx.audit_size()), minute
-            lines: list[bytes] = []
-            if stamp != seen:
-                fresh = await asyncio.to_thread(backend.briefings.briefings, language)
-                lines = [line for one in fresh for line in _changes(told, _said(one))]
-                told, seen = {one["incident"]: _said(one) for one in fresh}, stamp
+            fresh = await asyncio.to_thread(backend.briefings.briefings, language)
+            lines = [line for one in fresh for line in _changes(told, _said(one))]
+            told = {one["incident"]: _said(one) for one in fresh}
             for line in lines:
                 yield line
             silent_s = 0.0 if lines else silent_s + EVENTS_POLL_S

@@ -311,6 +311,66 @@ class Budget(BaseModel):
     left_for_sender: float
 
 
+class Question(BaseModel):
+    """What people asked and nobody could answer; digits and addresses are masked."""
+
+    question: str
+    asked: int
+    source: str
+    first_at: AwareDatetime
+    last_at: AwareDatetime
+
+
+class QuestionDocument(_In):
+    """What somebody asked a call centre, and could not be told; no name or number of theirs."""
+
+    question: Annotated[str, Field(min_length=1, max_length=400)]
+    source: Annotated[str, Field(min_length=1, max_length=60, description="Who was asked.")]
+
+
+class Noted(BaseModel):
+    """What is kept of a question."""
+
+    question: str
+    source: str
+
+
+class OutageReports(BaseModel):
+    """How many people said within an hour that something does not work."""
+
+    carrier: str
+    region: str
+    hour: AwareDatetime
+    reports: int
+
+
+class CarrierEnquiries(BaseModel):
+    """How a carrier's enquiries stand; counts since the database was made."""
+
+    number: str
+    waiting: int
+    under_way: int
+    asked: int
+    answered: int
+    limited: int
+    blocked: int
+    late: int
+    refused: int
+    in_doubt: int
+    commands: dict[str, int]
+    subscribers: int
+    latency_s_sum: float
+    latency_s_buckets: list[tuple[float | None, int]]
+
+
+class Enquiries(BaseModel):
+    """What people ask by short message."""
+
+    carriers: dict[str, CarrierEnquiries]
+    questions: list[Question]
+    reports: list[OutageReports]
+
+
 class Plan(BaseModel):
     """What an approval of now would send; sign `plan` to have exactly this sent."""
 
@@ -324,6 +384,8 @@ class Plan(BaseModel):
     warnings: list[str]
     cells: list[NetworkCells]
     budgets: list[Budget]
+    subscribers: dict[str, int]
+    questions: list[Question]
 
 
 class BriefingContact(BaseModel):

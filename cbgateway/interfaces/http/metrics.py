@@ -92,6 +92,7 @@ def _lines(backend: Backend, facts: Mapping[str, Any]) -> Iterator[str]:
     ]
     about = "Since a peer's way was proved."
     yield from _metric("link_test_age_seconds", "gauge", about, ages)
+    yield from _enquiries(facts["enquiries"])
     ballast = int(facts["has_ballast"])
     yield from _metric("ballast_held", "gauge", "Room for what is urgent.", [({}, ballast)])
     yield from _own(backend.counters)
@@ -106,6 +107,35 @@ def _briefings(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     ]
     about = "Share of those named in the settings who have."
     yield from _metric("briefing_read_ratio", "gauge", about, shares)
+
+
+ENQUIRY_OUTCOMES = ("answered", "limited", "blocked", "late", "refused", "in_doubt")
+
+
+def _enquiries(carriers: Mapping[str, Any]) -> Iterator[str]:
+    """Give what people ask by short message; a histogram of how soon they are answered."""
+    asked = [({"carrier": code}, one["asked"]) for code, one in carriers.items()]
+    yield from _metric("enquiries_asked_total", "counter", "Questions by short message.", asked)
+    outcomes = [
+        ({"carrier": code, "outcome": outcome}, one[outcome])
+        for code, one in carriers.items()
+        for outcome in ENQUIRY_OUTCOMES
+    ]
+    yield from _metric("enquiries_total", "counter", "What became of them.", outcomes)
+    waiting = [({"carrier": code}, one["waiting"]) for code, one in carriers.items()]
+    yield from _metric("enquiries_waiting", "gauge", "Not looked at yet.", waiting)
+    subscribers = [({"carrier": code}, one["subscribers"]) for code, one in carriers.items()]
+    yield from _metric("enquiry_subscribers", "gauge", "Who wants to be told.", subscribers)
+    name = "cbgateway_enquiry_reply_seconds"
+    yield f"# HELP {name} From a question to the carrier's yes to its answer.\n"
+    yield f"# TYPE {name} histogram\n"
+    for code, one in carriers.items():
+        label = f'carrier="{_escaped(code)}"'
+        for limit_s, count in one["latency_s_buckets"]:
+            limit = "+Inf" if limit_s is None else f"{limit_s:g}"
+            yield f'{name}_bucket{{{label},le="{limit}"}} {count}\n'
+        yield f"{name}_sum{{{label}}} {one['latency_s_sum']}\n"
+        yield f"{name}_count{{{label}}} {one['answered']}\n"
 
 
 def _own(counters: Counters) -> Iterator[str]:

@@ -89,6 +89,10 @@ BODIES: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
             "reason": "all alarms are cleared",
         },
     ),
+    "question": (
+        documents.QuestionDocument,
+        {"question": "카드 결제는 언제 되나요?", "source": "desk 7"},
+    ),
     "alarm": (
         documents.Alarm,
         {

@@ -83,6 +83,7 @@ class Board:
         if len(incidents) == BATCH_MAX:
             return _some(told), incidents[-1].incident_id
         told += self._carriers(tx)
+        told += self._briefings(tx)
         told += map(self._region, self.deployment.regions)
         return _some(told), ""
 
@@ -107,6 +108,9 @@ class Board:
             told += self._briefings(tx)
         return _some(told)
 
+    def _briefing_topic(self, incident_id: str, language: str) -> str:
+        return self.topics.state("briefing", f"{incident_id}/{language}")
+
     def _briefings(self, tx: Transaction) -> Iterator[Told | None]:
         """Give what staff say now; nothing of what ended a day ago.
 
@@ -116,7 +120,7 @@ class Board:
         self._minute = _minute_of(self.now())
         said = {}
         for one in self.briefings(tx):
-            topic = self.topics.state("briefing", f"{one['incident']}/{one['language']}")
+            topic = self._briefing_topic(one["incident"], one["language"])
             said[topic] = _octets({key: value for key, value in one.items() if key != "readers"})
         begins = self.topics.state("briefing") + "/"
         gone = [topic for topic in self._told if topic.startswith(begins) and topic not in said]
@@ -126,7 +130,7 @@ class Board:
     def _no_briefings(self, incident_id: str) -> Iterator[Told | None]:
         """Take away what the broker may still have of an outage that is not spoken of now."""
         for language in self.deployment.words:
-            topic = self.topics.state("briefing", f"{incident_id}/{language}")
+            topic = self._briefing_topic(incident_id, language)
             yield None if topic in self._told else self._state(topic, b"")
 
     def _event(self, index: int, leaf: dict[str, Any]) -> Told:

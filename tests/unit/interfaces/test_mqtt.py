@@ -373,10 +373,8 @@ def test_board_begins_with_all_that_is_there(
                 name = one.topic.removeprefix(f"{topics.prefix}/")
                 assert name not in begun
                 begun[name] = one.payload
-    assert [name for name in begun if name.startswith("state/incident/")] == [
-        "state/incident/inc-0",
-        "state/incident/inc-1",
-    ]
+    incidents = [name for name in begun if name.startswith("state/incident/")]
+    assert incidents == ["state/incident/inc-0", "state/incident/inc-1"]
     assert begun["state/briefing/inc-0/ko"] == b""
     assert json.loads(begun["state/briefing/inc-1/ko"])["bulletin"] == "inc-1/1"
     assert json.loads(begun["state/region/KR-26"])["bulletin"] == "inc-1/1"
