@@ -31,7 +31,6 @@ from cbgateway.signing.keys import SigningKey
 PHONES = 5_000
 """So that none asks more than five times a minute."""
 QUESTIONS = ("부산", "상태 부산", "Busan", "도움", "")
-WINDOW = 1_000
 SETTLE_S = 3.0
 """How long answers are still waited for."""
 TIMEOUT_S = 900
@@ -103,7 +102,7 @@ def make(home: Path, options: argparse.Namespace) -> dict[str, SigningKey]:
     init_home(home, mode=Mode.TEST, country="kr", ports={"kt": options.port}, clock=SystemClock())
     with (home / "cbgateway.toml").open("a", encoding="utf-8") as settings:
         settings.write(
-            f"window_requests_max = {WINDOW}\nmessages_per_s = {options.messages_per_s}\n"
+            f"window_requests_max = {options.window}\nmessages_per_s = {options.messages_per_s}\n"
         )
         settings.write('\n[enquiries]\ncarriers = ["kt"]\n')
     keys = {}
@@ -198,6 +197,7 @@ def main() -> None:
     parser.add_argument("--recipients", type=int, default=100_000)
     parser.add_argument("--asks-per-s", type=float, default=200.0)
     parser.add_argument("--messages-per-s", type=float, default=2_000.0, help="pacing of a region")
+    parser.add_argument("--window", type=int, default=200, help="requests in flight")
     parser.add_argument("--before-s", type=float, default=2.0, help="questions before the bulletin")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--port", type=int, default=27_750)

@@ -209,6 +209,9 @@ class Enquiries:
                 return Replies(self._deployment, replace(publication, at=now))
         publication = self._read(tx, now)
         self._seen = size, now_s, publication
+        for outage in publication.current:
+            for text in outage.newest.bulletin.texts.values():
+                self._guard.sent(text)  # a bulletin that comes back is no question
         return Replies(self._deployment, publication)
 
     def _read(self, tx: Transaction, now: datetime) -> Publication:

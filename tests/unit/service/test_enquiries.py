@@ -1,5 +1,7 @@
 """Enquiries in the store: decided about once, counted, and nothing kept of whom they were from."""
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,8 @@ def test_our_own_words_are_not_answered(enquirers: Any) -> None:
     reply = enquirers.ask("서울")
     assert enquirers.ask(f"  {reply}  ") is None
     assert enquirers.ask(reply.replace(" ", "\n"), source=phone(2)) is None
+    bulletin = enquirers.office.issue(enquirers.office.document()).bulletin
+    assert enquirers.ask(bulletin.texts["ko"], source=phone(3)) is None
 
 
 def test_whoever_asks_on_and_on_is_a_machine(enquirers: Any) -> None:
@@ -247,13 +251,7 @@ def test_many_reports_propose_a_suspected_outage(enquirers: Any) -> None:
     asking = office.gateway.asking
     settings = asking.settings
     enquiries = settings.enquiries.model_copy(update={"proposer": "listener"})
-    asking = type(asking)(
-        settings.model_copy(update={"enquiries": enquiries}),
-        asking.deployment,
-        asking.store,
-        asking.clock,
-        asking.keyring,
-    )
+    asking = replace(asking, settings=settings.model_copy(update={"enquiries": enquiries}))
     (found,) = crowd(enquirers)
     propose = asking.proposing(found)
     with enquirers.store.transaction() as tx:
@@ -266,6 +264,35 @@ def test_many_reports_propose_a_suspected_outage(enquirers: Any) -> None:
     office.gateway.keyring.revoke("listener")
     with pytest.raises(PermissionDeniedError), enquirers.store.transaction() as tx:
         propose(tx)
+
+
+def test_reports_are_watched_while_the_gateway_serves(
+    enquirers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proposer without a key is said in the log, and costs nothing else."""
+    monkeypatch.setattr("cbgateway.asking.WATCH_S", 0.001)
+    asking = enquirers.office.gateway.asking
+    enquiries = asking.settings.enquiries.model_copy(update={"proposer": "nobody"})
+    settings = asking.settings.model_copy(update={"enquiries": enquiries})
+    for index in range(30):
+        enquirers.write("신고 부산", source=phone(index))
+    enquirers.take()
+
+    async def watch() -> None:
+        task = asyncio.create_task(replace(asking, settings=settings).watch_reports())
+        async with asyncio.timeout(10):
+            while not enquirers.store.has_changed():
+                await asyncio.wait([task], timeout=0.01)
+            await asyncio.wait([task], timeout=0.1)
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    enquirers.store.has_changed()
+    asyncio.run(watch())
+    with enquirers.store.read() as tx:
+        assert [event.what for event in tx.events("KR-26")] == ["reports-passed"]
+        assert tx.incidents() == ()
 
 
 def test_questions_are_ranked_and_forgotten(enquirers: Any) -> None:
