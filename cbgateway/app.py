@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeVar
 from loguru import logger
 
 from cbgateway.asking import Asking
+from cbgateway.bundles import Bundles
 from cbgateway.carriers.cbsp.link import Endpoint as ControllerEndpoint
 from cbgateway.carriers.cbsp.listener import Listeners
 from cbgateway.carriers.registry import make_controller_link, make_link
@@ -161,6 +162,9 @@ class Gateway:
             keyring = Keyring(settings, deployment, store, clock)
             history = History(settings, store, marks, clock)
             history.check()
+            with store.read() as tx:
+                deployment = replace(deployment, kit=tx.own_kit())
+            keyring = replace(keyring, deployment=deployment)
             yield cls(home, settings, deployment, store, marks, clock, keyring, history)
 
     @property
@@ -185,6 +189,11 @@ class Gateway:
     def telling(self) -> Telling:
         """Give what this gateway tells beside its bulletins."""
         return Telling(self.settings, self.deployment, self.store, self.clock)
+
+    @property
+    def bundles(self) -> Bundles:
+        """Give what others get of each bulletin."""
+        return Bundles(self.telling, self.keyring)
 
     def submit(self, octets: bytes, *, key: SigningKey, as_draft: bool = False) -> BulletinRecord:
         """Sign a bulletin document with the submitter's key and take it in."""
@@ -434,7 +443,7 @@ class Gateway:
         """Look at everything that `cbgateway doctor` tells."""
         with self.store.read() as tx:
             now = self.clock.now()
-            found = findings(self.home, self.settings, tx, now=now)
+            found = findings(self.home, self.settings, self.deployment, tx, now=now)
             untried = contact_problems(tx, self.deployment.directory, now=now)
         found += [Finding("contacts", Level.WARN, problem) for problem in untried] or [
             Finding("contacts", Level.OK, "")
@@ -483,6 +492,7 @@ class Gateway:
             size = tx.audit_size()
             missed = tx.count(promises.COUNTER)
             promised = self.telling.promises_in(tx)
+            drills = self.telling.drill_reminder(tx)
             briefings = self.telling.briefing_coverage(tx)
             enquiries = self.asking.summary(tx)
         return {
@@ -500,6 +510,7 @@ class Gateway:
                 "witnessed": None if witnessed is None else witnessed.size,
             },
             "promises": {"missed": missed, "open": promised},
+            "drills": drills,
             "briefings": briefings,
             "enquiries": enquiries,
             "has_ballast": ballast_of(self.settings).is_there(),
@@ -531,12 +542,16 @@ class Gateway:
         Raises:
             ConfigurationError: mode live, and something is not as it has to be.
             AuditError: the audit log is not the one that was witnessed.
+            WorkflowError: it is an offline kit whose time is over.
             StoreError: another process serves this gateway already.
             StoreFailedError: the disk failed.
         """
         with serving_lock(self.settings):
             with self.store.read() as tx:
-                found = findings(self.home, self.settings, tx, now=self.clock.now())
+                replace(self.deployment, kit=tx.own_kit()).check_is_open(self.clock.now())
+                found = findings(
+                    self.home, self.settings, self.deployment, tx, now=self.clock.now()
+                )
             check_may_serve(found, self.settings.mode)  # every reason before the first that raises
             inbox = Inbox(self.store, self.deployment, self.clock)
             links = self._links(inbox)

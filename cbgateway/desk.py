@@ -21,7 +21,7 @@ from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Clock, Transaction
 from cbgateway.home import Ballast
 from cbgateway.interfaces.cap.exchange import CapExchange
-from cbgateway.interfaces.cap.incoming import CapSender, open_cap
+from cbgateway.interfaces.cap.incoming import open_cap
 from cbgateway.keyring import Keyring
 from cbgateway.service import approval, incidents, intake, proposals
 from cbgateway.service.authority import signer_of
@@ -32,9 +32,9 @@ from cbgateway.settings import Settings
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
-from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
+from cbgateway.telling import cap_exchange
 
 T = TypeVar("T")
 
@@ -182,16 +182,7 @@ class Desk:
         Raises:
             KeyUnusableError: a key or certificate that they name cannot be used.
         """
-        settings = self.settings.cap
-        senders = {
-            name: CapSender(one.person, load_certificate(one.certificate), one.carrier)
-            for name, one in settings.senders.items()
-        }
-        signer = None
-        if settings.key is not None and settings.certificate is not None:
-            signer = load_signing_key(settings.key), load_certificate(settings.certificate)
-        name = settings.name or f"cbgateway-{self.store.meta['gateway_id']}"
-        return CapExchange(self.deployment, name, senders, signer)
+        return cap_exchange(self.settings, self.deployment, self.store)
 
     # Decisions
 

@@ -1,15 +1,19 @@
 """The gateway's front: what its servers need of it, put together while it serves."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from loguru import logger
 
+from cbgateway.bundles import Bundles
 from cbgateway.desk import Desk
+from cbgateway.domain.errors import UnknownNameError
 from cbgateway.domain.ports import Store
 from cbgateway.interfaces.http.backend import Backend
 from cbgateway.interfaces.http.tokens import Tokens
@@ -17,12 +21,18 @@ from cbgateway.interfaces.mqtt.address import BrokerAddress
 from cbgateway.interfaces.mqtt.intake import MqttIntake
 from cbgateway.interfaces.mqtt.state import Board
 from cbgateway.interfaces.mqtt.topics import Topics
+from cbgateway.keyring import Keyring
 from cbgateway.public.common import Site
-from cbgateway.public.site import Resource, render
+from cbgateway.public.site import CAP, Resource, render
 from cbgateway.settings import HttpSettings, MqttSettings, is_loopback, read_secret, trusting
 from cbgateway.storage.marks import Marks
 from cbgateway.storage.sqlite import SqliteStore
 from cbgateway.telling import Telling
+
+DOCUMENT = re.compile(r"/(cap|bundle)/([^/]{1,100})\.([1-9][0-9]{0,5})\.(xml|zip)")
+SUFFIXES = {"cap": "xml", "bundle": "zip"}
+ZIP = "application/zip"
+NOT_FOUND = 404
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +55,30 @@ PAGES_AGE_MAX_S = 0.2
 class Pages:
     """The public site, as it is shown to whoever asks."""
 
-    def __init__(self, telling: Telling) -> None:
+    def __init__(self, telling: Telling, bundles: Bundles) -> None:
         self._telling = telling
+        self._bundles = bundles
         self._made: tuple[float, Site] | None = None
 
     def show(self, path: str) -> Resource:
         """Give what a path shows."""
+        document = DOCUMENT.fullmatch(path)
+        if document is not None and SUFFIXES[document[1]] == document[4]:
+            return self._document(document[1], f"{unquote(document[2])}/{document[3]}")
         now_s, made = self._telling.clock.monotonic_s(), self._made
         if made is None or now_s - made[0] >= PAGES_AGE_MAX_S:
             made = self._made = now_s, self._telling.site()
         return render(made[1], path)
+
+    def _document(self, kind: str, bulletin_id: str) -> Resource:
+        """Give a CAP alert or a bundle by its bulletin's name."""
+        content_type = CAP if kind == "cap" else ZIP
+        try:
+            if kind == "cap":
+                return Resource(CAP, self._telling.alert(bulletin_id))
+            return Resource(ZIP, self._bundles.zipped(bulletin_id))
+        except UnknownNameError:
+            return Resource(content_type, b"", NOT_FOUND)
 
 
 class Sheets:
@@ -127,8 +151,7 @@ async def serving_http(
     if http is None:
         yield Front(ready, None)
         return
-    # half a second that no command takes but one that serves HTTP
-    from cbgateway.interfaces.http.server import listen, serve  # noqa: PLC0415
+    from cbgateway.interfaces.http.server import listen, serve  # noqa: PLC0415 - takes a while
 
     listening = listen(
         http.host, http.port, certificate=http.certificate, private_key=http.private_key
@@ -154,11 +177,12 @@ async def serving_http(
             approving=partial(inside.approving_signed, reading=outlook),
             published_keys=keyring.published_keys,
             facts=lambda: facts(reading),
-            show=Pages(_telling(desk, reading)).show,
+            show=_pages(desk, reading, keyring),
             briefings=Sheets(_telling(desk, reading)),
             tokens=Tokens(http.tokens),
             is_ready=lambda: is_ready and not stop.is_set(),
             stop=stop,
+            proxies=frozenset(http.proxies),
         )
         serving = asyncio.create_task(serve(backend, listening))
         serving.add_done_callback(lambda _: stop.set())
@@ -168,6 +192,11 @@ async def serving_http(
         finally:
             stop.set()
             await serving
+
+
+def _pages(desk: Desk, store: SqliteStore, keyring: Keyring) -> Callable[[str], Resource]:
+    telling = _telling(desk, store)
+    return Pages(telling, Bundles(telling, keyring)).show
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import secrets
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ CELL_MEMBERS = "cells/"
 ENQUIRY_KEYS = "enquiries.json"
 BACKUP_FORMAT = 1
 MEBIBYTE = 1_048_576
+KIT_DAYS_MAX = 366
+"""No offline kit is good for longer, so that a slot whose kit nobody knows is free one day."""
 
 
 class Ballast:
@@ -78,6 +80,7 @@ def make_home(
     mode: Mode,
     country: str,
     at: datetime,
+    facts: Mapping[str, str] | None = None,
 ) -> Settings:
     """Make settings, database, marks, the audit key, a key for every region, passwords, ballast.
 
@@ -88,6 +91,7 @@ def make_home(
         mode: what the database is for.
         country: code of a country profile.
         at: now.
+        facts: what else is fixed for good, such as which offline kit it is.
 
     Raises:
         InputError: the folder is in use.
@@ -103,6 +107,7 @@ def make_home(
     audit_key = SigningKey.generate()
     audit_key.save(settings.keys / "audit.pem")
     facts = {
+        **(facts or {}),
         "gateway_id": secrets.token_hex(4),
         "audit_epoch": "0",
         "audit_public_key": encode_base64url(audit_key.public_key),
@@ -361,6 +366,8 @@ def restore_home(
             tx.record(Event(at, "gateway", "restored", "gateway", detail))
             size, root = tx.audit_size(), tx.audit_root()
         marks.reset_log(size, root)
+        if not has_marks:
+            marks.hold_slots(until=at + timedelta(days=KIT_DAYS_MAX))
     ballast_of(settings).hold()
     return settings
 

@@ -36,7 +36,11 @@ class Keyring:
         """Read the newest valid sealing key of some regions."""
         now = self.clock.now()
         with self.store.read() as tx:
-            newest = {key.holder: key.key_id for key in tx.region_keys() if key.is_valid_at(now)}
+            newest = {
+                key.holder: key.key_id
+                for key in tx.region_keys()
+                if key.is_valid_at(now) and not key.kit
+            }
         folder = self.settings.keys / "regions"
         keys = {}
         for code in regions:
@@ -45,6 +49,14 @@ class Keyring:
                 raise SignatureInvalidError(msg)
             keys[code] = self._load(folder, code, newest[code])
         return keys
+
+    def region_signing_key(self, code: str, key_id: str) -> SigningKey:
+        """Read one sealing key of a region, the newest or an earlier one.
+
+        Raises:
+            KeyUnusableError: the key file is not there, or holds another key.
+        """
+        return self._load(self.settings.keys / "regions", code, key_id)
 
     def person_signing_key(self, name: str) -> SigningKey:
         """Read the newest valid key of a machine whose key this gateway keeps.
@@ -144,7 +156,7 @@ class Keyring:
         self.deployment.check_region(code)
         with self.store.transaction() as tx:
             return self._rotate(
-                tuple(key for key in tx.region_keys() if key.holder == code),
+                tuple(key for key in tx.region_keys() if key.holder == code and not key.kit),
                 code,
                 self.settings.keys / "regions",
                 overlap,

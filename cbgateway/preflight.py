@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cbgateway import RELEASED_AT
 from cbgateway.domain.bulletin import Mode
@@ -20,6 +21,9 @@ from cbgateway.domain.errors import ConfigurationError, GatewayError, KeyUnusabl
 from cbgateway.domain.people import Key
 from cbgateway.domain.ports import Transaction
 from cbgateway.home import ballast_of
+from cbgateway.service import independence
+from cbgateway.service.deployment import Deployment
+from cbgateway.service.independence import UNKNOWABLE, Endpoint, Surroundings
 from cbgateway.settings import (
     FILE_NAME,
     CarrierSettings,
@@ -28,10 +32,19 @@ from cbgateway.settings import (
     is_loopback,
     read_password,
     read_secret,
+    split_host,
 )
 from cbgateway.signing.keys import KNOWN_KEYS, SigningKey
 from cbgateway.signing.xmldsig import load_certificate, load_signing_key
 
+SAID_WHEN_OK = {"independence": UNKNOWABLE}
+TIME_FILES = (
+    "/etc/ntp.conf",
+    "/etc/ntpsec/ntp.conf",
+    "/etc/chrony.conf",
+    "/etc/chrony/chrony.conf",
+    "/etc/systemd/timesyncd.conf",
+)
 APPROVERS_MIN = 2
 PASSWORD_CHARACTERS_MIN = 6
 DISK_FREE_WARN = 0.2
@@ -62,12 +75,15 @@ class Finding:
     detail: str
 
 
-def findings(home: Path, settings: Settings, tx: Transaction, *, now: datetime) -> list[Finding]:
+def findings(
+    home: Path, settings: Settings, deployment: Deployment, tx: Transaction, *, now: datetime
+) -> list[Finding]:
     """Look at everything; in mode live, what is doubtful elsewhere is a failure.
 
     Args:
         home: the gateway's folder.
         settings: its settings.
+        deployment: its rules.
         tx: reads its store.
         now: aware.
     """
@@ -79,8 +95,10 @@ def findings(home: Path, settings: Settings, tx: Transaction, *, now: datetime) 
         ("keys", lambda: _keys(settings, tx, now)),
         ("people", lambda: _people(tx, doubtful)),
         ("disk", lambda: _disk(settings, doubtful)),
-        ("witness", lambda: _witness(home, settings, doubtful)),
+        ("witness", lambda: _witness(home, settings, tx, doubtful)),
+        ("kit", lambda: _kit(tx, now)),
         ("carriers", lambda: _carriers(settings) if strict else iter(())),
+        ("independence", lambda: _independence(settings, deployment)),
         ("http", lambda: _http(settings, doubtful)),
         ("mqtt", lambda: _mqtt(settings, doubtful)),
         ("cap", lambda: _cap(settings, tx, now)),
@@ -90,7 +108,7 @@ def findings(home: Path, settings: Settings, tx: Transaction, *, now: datetime) 
     found = []
     for name, check in checks:
         faults = [Finding(name, level, detail) for level, detail in check()]
-        found += faults or [Finding(name, Level.OK, "")]
+        found += faults or [Finding(name, Level.OK, SAID_WHEN_OK.get(name, ""))]
     return found
 
 
@@ -133,16 +151,16 @@ def _passwords(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str
 
 
 def _keys(settings: Settings, tx: Transaction, now: datetime) -> Iterator[tuple[Level, str]]:
-    keys: list[Key] = [*tx.person_keys(), *tx.region_keys()]
+    own = [key for key in tx.region_keys() if not key.kit]
+    keys: list[Key] = [*tx.person_keys(), *own]
     for key in keys:
         if key.public_key in KNOWN_KEYS:
             yield Level.FAIL, f"key {key.key_id} of {key.holder} is a published test key"
         soon = now + timedelta(days=KEY_ENDS_WARN_D)
         if not key.is_revoked and key.until is not None and now < key.until <= soon:
             yield Level.WARN, f"key {key.key_id} of {key.holder} ends {key.until.isoformat()}"
-    holders = {key.holder for key in tx.region_keys()}
-    for region in sorted(holders):
-        if not any(key.is_valid_at(now) for key in tx.region_keys() if key.holder == region):
+    for region in sorted({key.holder for key in own}):
+        if not any(key.is_valid_at(now) for key in own if key.holder == region):
             yield Level.FAIL, f"region {region} has no sealing key that is valid"
     try:
         SigningKey.load(settings.keys / "audit.pem")
@@ -172,9 +190,25 @@ def _disk(settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
         yield Level.WARN, "the room for what is never blocked is given up; free some disk space"
 
 
-def _witness(home: Path, settings: Settings, doubtful: Level) -> Iterator[tuple[Level, str]]:
+def _witness(
+    home: Path, settings: Settings, tx: Transaction, doubtful: Level
+) -> Iterator[tuple[Level, str]]:
+    if tx.own_kit() is not None:
+        return  # one folder that somebody carries; the main gateway is its witness
     if settings.witness.resolve().is_relative_to(home.resolve()):
         yield doubtful, f"witness {settings.witness} is in the gateway's own folder"
+
+
+def _kit(tx: Transaction, now: datetime) -> Iterator[tuple[Level, str]]:
+    own = tx.own_kit()
+    soon = now + timedelta(days=KEY_ENDS_WARN_D)
+    if own is not None and (own.is_closed or own.until <= now):
+        yield Level.FAIL, f"{own.name} was merged or is too old; `cbgateway offline kit` makes one"
+    kits = tx.kits()
+    ends = max((kit.until for kit in kits), default=None) if own is None else own.until
+    if ends is not None and ends <= soon:
+        newest = kits[-1].name if own is None else own.name
+        yield Level.WARN, f"offline kit {newest} ends {ends.isoformat()}; make another one"
 
 
 def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
@@ -194,6 +228,56 @@ def _carriers(settings: Settings) -> Iterator[tuple[Level, str]]:
                 "if the end of a tunnel listens there"
             )
             yield Level.FAIL, detail
+
+
+def _independence(settings: Settings, deployment: Deployment) -> Iterator[tuple[Level, str]]:
+    around = Surroundings(
+        hosts=independence.read_hosts(_machine_file("/etc/hosts")),
+        resolvers=independence.read_resolvers(_machine_file("/etc/resolv.conf")),
+        time_sources=tuple(
+            source
+            for path in TIME_FILES
+            for source in independence.read_time_sources(_machine_file(path))
+        ),
+        routes=independence.read_routes(_machine_file("/proc/net/route")),
+        uplinks=settings.uplinks,
+    )
+    endpoints = _endpoints(settings, deployment)
+    for one in independence.dependencies(deployment.carriers, endpoints, around):
+        yield Level.WARN, one
+
+
+def _machine_file(path: str) -> str:
+    """Read a file of the machine; one that is not there says nothing."""
+    try:
+        return Path(path).read_text("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _endpoints(settings: Settings, deployment: Deployment) -> list[Endpoint]:
+    """Give every address in the settings that the gateway uses or is found at."""
+    found = [
+        Endpoint(f"carriers.{code}", host, of=code)
+        for code, carrier in settings.carriers.items()
+        for host, _ in carrier.places
+    ]
+    for name, one in settings.controllers.items():
+        plmns = set(deployment.networks[one.network].plmns)
+        of = [code for code, carrier in deployment.carriers.items() if plmns & set(carrier.plmns)]
+        found.append(Endpoint(f"controllers.{name}", one.remote, of="".join(of[:1])))
+    if settings.mqtt is not None:
+        found.append(Endpoint("mqtt.host", settings.mqtt.host))
+    if settings.http is not None:
+        found.append(Endpoint("http.host", settings.http.host))
+        found += [
+            Endpoint("http.names", split_host(name, 443)[0], is_asked=False)
+            for name in settings.http.names
+        ]
+    site = urlsplit(settings.site_url).hostname
+    if site:
+        found.append(Endpoint("site_url", site, is_asked=False))
+    return found
 
 
 def _cap(settings: Settings, tx: Transaction, now: datetime) -> Iterator[tuple[Level, str]]:

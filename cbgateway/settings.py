@@ -9,7 +9,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import InputError, KeyUnusableError
@@ -200,11 +208,21 @@ class HttpSettings(_Settings):
     port: Annotated[int, Field(ge=0, le=65535)]
     names: tuple[str, ...] = ()
     """What clients call this server by in a Host field, such as alerts.example:8443."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of reverse proxies in front; what they say of clients' addresses is believed, for
+    the limits of public pages and nothing else."""
     tokens: Path = Path("secrets/http-tokens.toml")
     """Bearer tokens for reading, as hashes."""
     certificate: Path | None = None
     private_key: Path | None = None
     """TLS; in mode live a listener beyond this machine needs it."""
+
+    @field_validator("proxies")
+    @classmethod
+    def _addresses(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for one in proxies:
+            ipaddress.ip_address(one)
+        return proxies
 
 
 class MqttSettings(_Settings):
@@ -251,6 +269,9 @@ class Settings(_Settings):
     """Where `serve` keeps the public pages up to date."""
     site_url: str = ""
     """Where people find them, without a slash at the end; links are relative without it."""
+    uplinks: dict[str, str] | None = None
+    """Whose line each network interface of this machine is: a carrier's code, or empty for
+    nobody's. Then `cbgateway doctor` tells which way is gone with which carrier."""
     briefing_readers: tuple[ReaderName, ...] = ()
     """Who has to have read each briefing, such as desks; the share of them that has is told."""
     carriers: dict[str, CarrierSettings]

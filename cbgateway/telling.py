@@ -3,10 +3,12 @@
 import asyncio
 import base64
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +20,44 @@ from cbgateway.domain.errors import (
     GatewayError,
     InputError,
     PermissionDeniedError,
+    StoreError,
     StoreFailedError,
     UnknownNameError,
 )
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.ports import Clock, Transaction
+from cbgateway.interfaces.cap.exchange import CapExchange
+from cbgateway.interfaces.cap.incoming import CapSender
+from cbgateway.interfaces.carrier_log import FAULTS_MAX, Measured, parse_carrier_log
 from cbgateway.profiles.contacts import Contact
 from cbgateway.public.briefing_page import briefing_page
 from cbgateway.public.common import Site
 from cbgateway.public.export import Exported, export
-from cbgateway.public.site import files, make_site
+from cbgateway.public.site import alerts, files, make_site
+from cbgateway.service import drills as practised
 from cbgateway.service import promises as kept
 from cbgateway.service.approval import DECISION
 from cbgateway.service.authority import signer_of
 from cbgateway.service.briefing import briefing, coverage, note_reading, readers_of
 from cbgateway.service.contacts import checks, confirm, confirmation_document, contact_named
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.drills import Drill, Wanted
 from cbgateway.service.evidence import GATEWAY
-from cbgateway.service.postmortem import OBSERVED, report
-from cbgateway.service.publication import HOLDS, Publication, publication
+from cbgateway.service.postmortem import MEASURED, OBSERVED, report
+from cbgateway.service.publication import HOLDS, Publication, is_out, publication
 from cbgateway.service.wording import STANDS_IN, check_wording, with_code
 from cbgateway.settings import Settings
 from cbgateway.signing import tlog
 from cbgateway.signing.canonical import canonical
 from cbgateway.signing.jws import sign_detached
 from cbgateway.signing.keys import SigningKey
-from cbgateway.storage.rows import event_of
+from cbgateway.signing.xmldsig import load_certificate, load_signing_key
+from cbgateway.storage.rows import event_of, moment
 from cbgateway.storage.sqlite import SqliteStore
 
+SOURCE_CHARACTERS_MAX = 120
+CLOCKS_DIFFER = timedelta(seconds=60)
+"""How far a carrier's clock may be from ours in a log that is believed."""
 SWEEP_INTERVAL_S = 1.0
 """How soon a missed promise is noticed; people are told to count on five seconds."""
 
@@ -79,10 +91,52 @@ class Telling:
         Raises:
             InputError: the folder is somebody else's, or cannot be written.
         """
+        self.publish_alerts()
         site = self.site()
         if url is not None:
             site = make_site(site.deployment, site.publication, url=url)
-        return export(folder, files(site))
+        lasting = {path: partial(self.alert, name) for path, name in alerts(site).items()}
+        return export(folder, files(site), lasting)
+
+    def publish_alerts(self) -> tuple[str, ...]:
+        """Make a CAP alert of every bulletin that went out and has none yet; gives which.
+
+        What was made stays as it is for ever. Each is a transaction of its own, so that none of
+        them holds up a bulletin that is about to go out; one that cannot be made, because profiles
+        or keys have changed since, holds up no page.
+
+        Raises:
+            StoreError: the database cannot be used.
+        """
+        with self.store.read() as tx:
+            missing = tx.unpublished()
+        made = []
+        for bulletin_id in missing:
+            try:
+                exchange = cap_exchange(self.settings, self.deployment, self.store)
+                with self.store.transaction() as tx:
+                    exchange.export(tx, bulletin_id, now=self.clock.now())
+            except StoreError:
+                raise
+            except (GatewayError, LookupError) as error:
+                logger.bind(bulletin=bulletin_id).error("no alert can be made: {}", error)
+            else:
+                made.append(bulletin_id)
+        return tuple(made)
+
+    def alert(self, bulletin_id: str) -> bytes:
+        """Give a bulletin's CAP alert, as it was made.
+
+        Raises:
+            UnknownNameError: there is none.
+        """
+        with self.store.read() as tx:
+            record = tx.bulletin(bulletin_id)
+            if record is not None and is_out(record):
+                found = tx.publication_of(bulletin_id, record.submission.content_hash)
+                if found is not None:
+                    return found.octets
+        raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
 
     def verify_code(self, text: str) -> dict[str, Any]:
         """Give what was said under a verification code, ready for JSON.
@@ -252,6 +306,104 @@ class Telling:
                 raise UnknownNameError("bulletin", bulletin_id, known=("`bulletin list`",))
             tx.record(Event(self.clock.now(), bulletin_id, OBSERVED, GATEWAY, detail))
 
+    def import_carrier_log(self, octets: bytes, *, source: str) -> int:
+        """Take in what a carrier measured: all or nothing; the same log again changes nothing.
+
+        Args:
+            octets: CSV or JSON, as `interfaces.carrier_log` has it.
+            source: who gave it; stands beside every figure that comes from it.
+
+        Returns:
+            How many rows were new.
+
+        Raises:
+            InputError: a row is wrong, or about something that did not happen here; names them.
+        """
+        if not source.strip() or len(source) > SOURCE_CHARACTERS_MAX or not source.isprintable():
+            msg = f"source: say who gave the log, in 1 to {SOURCE_CHARACTERS_MAX} characters"
+            raise InputError(msg)
+        rows = parse_carrier_log(octets)
+        digest = hashlib.sha256(octets).hexdigest()
+        now = self.clock.now()
+        with self.store.transaction() as tx:
+            if any(self._has_log(tx, name, digest) for name in {row.bulletin for row in rows}):
+                return 0
+            faults = [fault for row in rows for fault in self._faults(tx, row, now)]
+            if faults:
+                more = len(faults) - FAULTS_MAX
+                shown = faults[:FAULTS_MAX] + ([f"and {more} more faults"] if more > 0 else [])
+                raise InputError(*shown)
+            for row in rows:
+                detail = {**row.document(), "source": source.strip(), "sha256": digest}
+                tx.record(Event(now, row.bulletin, MEASURED, GATEWAY, detail))
+        return len(rows)
+
+    @staticmethod
+    def _has_log(tx: Transaction, bulletin_id: str, digest: str) -> bool:
+        events = tx.events(bulletin_id)
+        return any(one.what == MEASURED and one.detail["sha256"] == digest for one in events)
+
+    def _faults(self, tx: Transaction, row: Measured, now: datetime) -> Iterator[str]:
+        """Say what a row tells that cannot be."""
+        record = tx.bulletin(row.bulletin)
+        if record is None or record.decision is None or not is_out(record):
+            yield f"{row.place}: bulletin {row.bulletin!r} did not go out here"
+            return
+        if row.carrier not in {*self.deployment.carriers, *self.deployment.controllers}:
+            yield f"{row.place}: carrier {row.carrier!r} is not known here"
+        regions = self.deployment.regions
+        if not any(
+            row.region in regions and regions.contains(one, row.region)
+            for one in record.bulletin.regions
+        ):
+            yield f"{row.place}: {row.bulletin} was not for region {row.region!r}"
+        earliest = record.decision.decided_at - CLOCKS_DIFFER
+        if not earliest <= row.first_broadcast_at <= now + CLOCKS_DIFFER:
+            yield (
+                f"{row.place}: on air at {row.first_broadcast_at.isoformat()}, but approved at "
+                f"{record.decision.decided_at.isoformat()}, and it is {now.isoformat()}"
+            )
+
+    def plan_drill(self, wanted: Wanted, *, key: SigningKey) -> Drill:
+        """Plan a drill with somebody's key; see `service.drills.plan`."""
+        signature = sign_detached(canonical(wanted.document()), key, content=DECISION)
+        with self.store.transaction() as tx:
+            return practised.plan(
+                tx, self.deployment, wanted, signature=signature, now=self.clock.now()
+            )
+
+    def cancel_drill(self, name: str, *, key: SigningKey) -> Drill:
+        """Call a drill off with somebody's key; see `service.drills.cancel`."""
+        document = practised.cancel_document(name)
+        signature = sign_detached(canonical(document), key, content=DECISION)
+        with self.store.transaction() as tx:
+            return practised.cancel(tx, name, signature=signature, now=self.clock.now())
+
+    def score_drill(
+        self, name: str, incident_id: str, *, entries: Iterable[bytes] | None = None
+    ) -> Drill:
+        """Score a drill by what was told in it; see `service.drills.note_score`.
+
+        Args:
+            name: of the drill.
+            incident_id: what was told.
+            entries: leaves of the exercise gateway's exported log; None for this gateway's own.
+        """
+        report = self.report(incident_id, entries=entries)
+        with self.store.transaction() as tx:
+            now = self.clock.now()
+            return practised.note_score(tx, name, report, actor=GATEWAY, now=now)
+
+    def drills(self) -> tuple[Drill, ...]:
+        """Give every drill, by its beginning."""
+        with self.store.read() as tx:
+            return practised.drills(tx)
+
+    def drill_reminder(self, tx: Transaction) -> dict[str, Any]:
+        """Say when the last drill was and the next one is, ready for JSON."""
+        since = moment(int(self.store.meta["created_ms"]))
+        return practised.reminder(practised.drills(tx), since=since, now=self.clock.now())
+
     def contacts(self) -> list[dict[str, Any]]:
         """List the directory of numbers and links with when each was tried, ready for JSON."""
         with self.store.read() as tx:
@@ -354,13 +506,33 @@ class Telling:
             logger.bind(incident=one.incident_id, due=one.due.isoformat()).warning(
                 "a promised update is late"
             )
-        if self.settings.site is None:
+        if self.settings.site is None and self.settings.http is None:
             return None
         with self.store.read() as tx:
             wanted = tx.audit_size(), self.clock.now().replace(second=0, microsecond=0)
-        if wanted != shown:
+        if wanted != shown and self.settings.site is None:
+            self.publish_alerts()
+        elif wanted != shown and self.settings.site is not None:
             self.export_site(self.settings.site)
         return wanted
+
+
+def cap_exchange(settings: Settings, deployment: Deployment, store: SqliteStore) -> CapExchange:
+    """Give what the settings say of those that alerts are exchanged with.
+
+    Raises:
+        KeyUnusableError: a key or certificate that they name cannot be used.
+    """
+    cap = settings.cap
+    senders = {
+        name: CapSender(one.person, load_certificate(one.certificate), one.carrier)
+        for name, one in cap.senders.items()
+    }
+    signer = None
+    if cap.key is not None and cap.certificate is not None:
+        signer = load_signing_key(cap.key), load_certificate(cap.certificate)
+    name = cap.name or f"cbgateway-{store.meta['gateway_id']}"
+    return CapExchange(deployment, name, senders, signer)
 
 
 def read_events(entries: Iterable[bytes]) -> Iterator[Event]:

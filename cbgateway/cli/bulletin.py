@@ -37,6 +37,10 @@ BulletinId = Annotated[str, typer.Argument(help="Incident and number, such as kt
 AsDraft = Annotated[
     bool, typer.Option("--draft", help="Keep it as a draft; nobody decides about it yet.")
 ]
+Confirm = Annotated[
+    str,
+    typer.Option(help="For a wide area: the phrase that is asked for, such as 'live 17 regions'."),
+]
 OPEN = {DeliveryState.READY.value, DeliveryState.INTENT.value}
 POLL_S = 0.2
 
@@ -158,12 +162,7 @@ def approve(
     *,
     key: KeyFile,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; you have looked.")] = False,
-    confirm: Annotated[
-        str,
-        typer.Option(
-            help="For a wide area: the phrase that is asked for, such as 'live 17 regions'."
-        ),
-    ] = "",
+    confirm: Confirm = "",
     wait: Annotated[
         float, typer.Option(help="Seconds to wait for the carriers' answers.", min=0)
     ] = 0,
@@ -179,12 +178,12 @@ def approve(
         signing_key = SigningKey.load(key)
         prepared = gateway.prepare(bulletin)
         if not as_json:
-            _print_plan(prepared)
-            _print_people(gateway, prepared)
+            print_plan(prepared)
+            print_people(gateway, prepared)
         if not (yes or as_json):
-            confirm = _ask(gateway.settings.mode, prepared.confirmation, confirm)
+            confirm = ask_approver(gateway.settings.mode, prepared.confirmation, confirm)
         gateway.approve(prepared, key=signing_key, confirmation=confirm)
-        report = _wait(gateway, bulletin, wait_s=wait)
+        report = wait_for_answers(gateway, bulletin, wait_s=wait)
     if as_json:
         print_json(report)
     else:
@@ -194,7 +193,7 @@ def approve(
         raise typer.Exit(EXIT_CARRIER)
 
 
-def _ask(mode: Mode, phrase: str, given: str) -> str:
+def ask_approver(mode: Mode, phrase: str, given: str) -> str:
     """Have the approver say yes, or type what a wide area is about to get."""
     if not phrase:
         typer.confirm(f"[{mode}] Send it?", abort=True)
@@ -402,7 +401,7 @@ def _reached(area: dict[str, Any]) -> str:
     return said
 
 
-def _print_plan(prepared: Prepared) -> None:
+def print_plan(prepared: Prepared) -> None:
     """Show the second person what would go out."""
     print_bulletin(bulletin_report(prepared.record, ()))
     for broadcast in prepared.plan.broadcasts:
@@ -427,7 +426,7 @@ def _print_plan(prepared: Prepared) -> None:
         console.print(f"  [bold]to be typed: {prepared.confirmation}[/bold]")
 
 
-def _print_people(gateway: Gateway, prepared: Prepared) -> None:
+def print_people(gateway: Gateway, prepared: Prepared) -> None:
     """Show who asked to be told, and what people ask that no bulletin has answered."""
     with gateway.store.read() as tx:
         subscribers = concerned(tx, gateway.deployment, prepared.record)
@@ -459,7 +458,7 @@ def _print_coverage(prepared: Prepared) -> None:
             console.print(f"  [yellow]{reach.network}: no cell in {bare}[/yellow]")
 
 
-def _wait(gateway: Gateway, bulletin_id: str, *, wait_s: float) -> dict[str, Any]:
+def wait_for_answers(gateway: Gateway, bulletin_id: str, *, wait_s: float) -> dict[str, Any]:
     """Report a bulletin once nothing of it is open any more, or the time is over."""
     deadline = time.monotonic() + wait_s
     while True:

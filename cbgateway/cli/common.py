@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -17,6 +18,7 @@ from cbgateway.domain.errors import (
     ConfigurationError,
     DeliveryError,
     GatewayError,
+    InputError,
     KeyUnusableError,
     PolicyError,
     SignatureInvalidError,
@@ -69,6 +71,23 @@ def printable(text: str) -> str:
 def harmless(text: str) -> str:
     """Give a text with everything that steers a terminal written out."""
     return "".join(c if c.isprintable() or c == "\n" else f"\\x{ord(c):02x}" for c in text)
+
+
+def read_time(option: str, text: str) -> datetime:
+    """Read a time with its offset from UTC.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        msg = f"{option} {text!r} is no time in ISO 8601"
+        raise InputError(msg) from error
+    if at.tzinfo is None:
+        msg = f"{option} {text!r} has no offset from UTC, such as +09:00"
+        raise InputError(msg)
+    return at
 
 
 def print_json(document: Any) -> None:  # noqa: ANN401 - whatever JSON can say

@@ -127,14 +127,14 @@ async def _until_stopped(gateway: Gateway, on_ready: Callable[[], None]) -> None
     try:
         await gateway.serve(stop, on_ready)
     except BaseExceptionGroup as group:
-        found = _first_of_ours(group)
+        found = first_of_ours(group)
         if found is None:
             raise
         raise found from group
 
 
-def _first_of_ours(error: BaseException) -> GatewayError | None:
+def first_of_ours(error: BaseException) -> GatewayError | None:
     """Find the error with a name among those that tasks ended with together."""
     if isinstance(error, BaseExceptionGroup):
-        return next(filter(None, map(_first_of_ours, error.exceptions)), None)
+        return next(filter(None, map(first_of_ours, error.exceptions)), None)
     return error if isinstance(error, GatewayError) else None

@@ -1,6 +1,5 @@
 """`cbgateway incident`: what has happened so far."""
 
-from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -18,9 +17,10 @@ from cbgateway.cli.common import (
     console,
     examples,
     print_json,
+    read_time,
     reports_errors,
 )
-from cbgateway.domain.errors import InputError, UnknownNameError
+from cbgateway.domain.errors import UnknownNameError
 from cbgateway.domain.incident import IncidentState
 from cbgateway.public.report_page import to_html, to_markdown
 from cbgateway.service import postmortem
@@ -178,14 +178,7 @@ def observed(
     as_json: AsJson = False,
 ) -> None:
     """Say when a phone showed a bulletin; the report names the source."""
-    try:
-        seen_at = datetime.fromisoformat(at)
-    except ValueError as error:
-        msg = f"--at {at!r} is no time in ISO 8601"
-        raise InputError(msg) from error
-    if seen_at.tzinfo is None:
-        msg = f"--at {at!r} has no offset from UTC, such as +09:00"
-        raise InputError(msg)
+    seen_at = read_time("--at", at)
     with Gateway.open(home) as gateway:
         gateway.telling.note_display(
             bulletin, carrier=carrier, region=region, at=seen_at, source=source

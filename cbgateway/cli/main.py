@@ -7,17 +7,21 @@ from cbgateway.cli import (
     api,
     audit,
     bulletin,
+    bundle,
     cap,
     cells,
     codec,
     contacts,
     demo,
+    drill,
     enquiries,
+    evidence,
     gateway,
     incident,
     incoming,
     keys,
     mqtt,
+    offline,
     operations,
     peers,
     profiles,
@@ -46,12 +50,16 @@ app.command("confirm-clock", epilog=operations.CONFIRM_EXAMPLES)(operations.conf
 app.command("verify", epilog=telling.VERIFY_EXAMPLES)(telling.verify)
 app.add_typer(bulletin.app, name="bulletin")
 app.add_typer(cap.app, name="cap")
+app.add_typer(bundle.app, name="bundle")
 app.add_typer(mqtt.app, name="mqtt")
 app.add_typer(incident.app, name="incident")
+app.add_typer(offline.app, name="offline")
 app.add_typer(telling.promise_app, name="promise")
 app.add_typer(telling.briefing_app, name="briefing")
 app.add_typer(telling.site_app, name="site")
 app.add_typer(telling.text_app, name="text")
+app.add_typer(drill.app, name="drill")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(recipients.app, name="recipients")
 app.add_typer(cells.app, name="cells")

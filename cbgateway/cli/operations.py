@@ -86,6 +86,9 @@ def status(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     missed, promised = report["promises"]["missed"], report["promises"]["open"]
     late = sum(one["is_missed"] for one in promised)
     console.print(f"promises: {len(promised)} open, {late} of them late; {missed} missed so far")
+    drills = report["drills"]
+    due = " [red]A drill is due: a quarter has passed.[/red]" if drills["is_due"] else ""
+    console.print(f"drills: last {drills['last'] or 'never'}, next {drills['next'] or 'none'}{due}")
     for one in report["briefings"]:
         console.print(f"briefing {one['bulletin']}: {printable(_coverage(one))}")
     log = report["audit"]

@@ -290,7 +290,7 @@ class ConfirmationError(PolicyError):
 
 
 class SerialsExhaustedError(PolicyError):
-    """All 1024 message codes of a message identifier were used within the duplicate window."""
+    """All message codes that this gateway may take were used within the duplicate window."""
 
     code = "serials-exhausted"
 

@@ -88,6 +88,8 @@ class Key:
         since: signatures made earlier do not count.
         until: nor those made later; None while nobody has set an end.
         is_revoked: True once nothing that it ever signed may leave any more.
+        kit: name of the offline kit that has the private half; empty when this gateway has it,
+            or a person.
     """
 
     key_id: str
@@ -96,6 +98,7 @@ class Key:
     since: datetime
     until: datetime | None = None
     is_revoked: bool = False
+    kit: str = ""
 
     def is_valid_at(self, at: datetime) -> bool:
         """Tell whether a signature made at this time counts."""

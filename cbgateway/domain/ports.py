@@ -32,6 +32,7 @@ from cbgateway.domain.incoming import (
     StoredMessage,
     TakenIds,
 )
+from cbgateway.domain.kits import Kit, KitRecord
 from cbgateway.domain.ledger import EnquiryLedger
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.orders import (
@@ -64,9 +65,9 @@ class SerialMarks(Protocol):
     """The newest version of every message code, in a file that no backup brings back."""
 
     def newest(
-        self, message_identifier: int, scope: GeographicalScope
+        self, message_identifier: int, scope: GeographicalScope, *, codes: range
     ) -> tuple[SerialNumber, datetime] | None:
-        """Give what was claimed last, and when; None while nothing was."""
+        """Give which of some message codes was begun last, and when; None while none was."""
         ...
 
     def claimed(
@@ -127,6 +128,36 @@ class Transaction(EnquiryLedger, Protocol):
 
     def region_keys(self) -> tuple[Key, ...]:
         """List the public sealing keys, by region, the oldest first."""
+        ...
+
+    # Offline kits
+    def own_kit(self) -> Kit | None:
+        """Give which kit this gateway is; None when it is none."""
+        ...
+
+    def put_kit(self, kit: KitRecord) -> None:
+        """Note a kit, or what is known of it now."""
+        ...
+
+    def kits(self) -> tuple[KitRecord, ...]:
+        """List the kits of this gateway, the oldest first."""
+        ...
+
+    def adopt_bulletin(self, record: BulletinRecord, plan: str | None) -> None:
+        """Store a bulletin of a kit as it stands there."""
+        ...
+
+    def adopt_delivery(self, delivery: Delivery, *, due: datetime | None) -> int:
+        """Store an order of a kit as it stands there; gives its number here.
+
+        Args:
+            delivery: with the number that it has there.
+            due: when the dispatcher has to look at it; None for never.
+        """
+        ...
+
+    def serial_numbers(self, incident_id: str) -> tuple[tuple[int, SerialNumber, datetime], ...]:
+        """List what was given out for an incident: message identifier, serial number, when."""
         ...
 
     def count(self, counter: str) -> int:
@@ -319,6 +350,14 @@ class Transaction(EnquiryLedger, Protocol):
         """List the alerts of a bulletin."""
         ...
 
+    def unpublished(self) -> tuple[str, ...]:
+        """Name the bulletins that went out and have no alert yet, the oldest first."""
+        ...
+
+    def published(self) -> frozenset[str]:
+        """Name the bulletins that have an alert, as they were submitted last."""
+        ...
+
     # Serial numbers and budgets
     def serial_number(
         self, incident_id: str, message_identifier: int, scope: GeographicalScope
@@ -327,9 +366,9 @@ class Transaction(EnquiryLedger, Protocol):
         ...
 
     def last_serial_number(
-        self, message_identifier: int, scope: GeographicalScope
+        self, message_identifier: int, scope: GeographicalScope, *, codes: range
     ) -> SerialNumber | None:
-        """Give what was given out last, to whatever incident."""
+        """Give which of some message codes was given out last, to whatever incident."""
         ...
 
     def code_used_at(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, IPvAnyNetwork
 
 from cbgateway.domain.broadcast import GeographicalScope
 from cbgateway.domain.bulletin import BulletinKind
@@ -304,10 +304,23 @@ class Pacing(Model):
     messages_per_s: Annotated[float, Field(gt=0, le=1_000_000)]
 
 
+class Infrastructure(Model):
+    """What is gone when an operator's network is down, beside its phones.
+
+    Attributes:
+        networks: address ranges of its own.
+        domains: names that its own name servers answer for.
+    """
+
+    networks: tuple[IPvAnyNetwork, ...] = ()
+    domains: tuple[Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")], ...] = ()
+
+
 class CarrierProfile(Model):
     """The limits and quirks of one operator; where it is, and who we are to it, is not here.
 
     Attributes:
+        infrastructure: nothing that the gateway needs may be part of it.
         routes: by alert class, the ways a bulletin takes.
     """
 
@@ -322,3 +335,4 @@ class CarrierProfile(Model):
     pacing: Pacing
     routes: Mapping[Code, tuple[Literal["broadcast", "sms"], ...]]
     smpp: SmppProfile
+    infrastructure: Infrastructure = Infrastructure()

@@ -55,6 +55,20 @@ class LintWords(Model):
     claims: tuple[Claim, ...]
 
 
+class DrillWords(Model):
+    """Labels of planned drills and their scores."""
+
+    planned: Text
+    soon: Text
+    under_way: Text
+    over: Text
+    cancelled: Text
+    first_notice: Text
+    promises: Text
+    corrections: Text
+    not_scored: Text
+
+
 class Script(Model):
     """What staff say, in this order: sorry, what is known, what helps, when there is news.
 
@@ -151,6 +165,16 @@ class PageWords(Model):
     minutes: Text
 
 
+class AudioWords(Model):
+    """What is said around a message that is read aloud; ``{code}`` stands for the spelled code."""
+
+    opening: Text
+    again: Text
+    code: Text
+    closing: Text
+    exercise: Text
+
+
 class ReportWords(Model):
     """Labels of the report after an incident."""
 
@@ -166,6 +190,9 @@ class ReportWords(Model):
     to_submission: Text
     to_approval: Text
     to_acceptance: Text
+    to_broadcast: Text
+    broadcast_at: Text
+    cells: Text
     to_display: Text
     deadlines: Text
     first_notice: Text
@@ -217,7 +244,10 @@ class LanguageWords(Model):
     page: PageWords
     briefing: BriefingWords
     report: ReportWords
+    drill: DrillWords
     lint: LintWords
+    audio: AudioWords | None = None
+    """Without it a language has no audio script."""
     enquiries: EnquiryWords | None = None
     """How enquiries by short message are read and answered; None where they are not."""
 

@@ -93,6 +93,12 @@ class Site:
         return f"{carrier}: {services}"
 
 
+def alert_path(bulletin_id: str) -> str:
+    """Give where a bulletin is found as a CAP alert, for ever."""
+    incident_id, _, number = bulletin_id.rpartition("/")
+    return f"cap/{url_path(incident_id)}.{number}.xml"
+
+
 def changed_at(outage: Outage, now: datetime) -> datetime:
     """Give when what is shown of an outage last became another."""
     times = [outage.newest.said_at]

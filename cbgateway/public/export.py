@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -27,7 +27,11 @@ class Exported:
     removed: tuple[str, ...]
 
 
-def export(folder: Path, files: Mapping[str, bytes]) -> Exported:
+def export(
+    folder: Path,
+    files: Mapping[str, bytes],
+    lasting: Mapping[str, Callable[[], bytes]] | None = None,
+) -> Exported:
     """Bring a folder up to date.
 
     Each file is replaced as a whole, so that nobody ever reads half of one; pages that others lead
@@ -36,21 +40,27 @@ def export(folder: Path, files: Mapping[str, bytes]) -> Exported:
     Args:
         folder: one that this has made, an empty one, or none yet.
         files: by path, in the order to write them.
+        lasting: what gives a file that never changes, by path; asked for once, when it is not
+            there, before anything that leads to it is written.
 
     Raises:
         InputError: the folder is somebody else's, or cannot be written.
     """
     try:
+        lasting = lasting or {}
         ours = _ours(folder)
-        written = [path for path, octets in files.items() if _write(folder, path, octets)]
-        removed = [path for path in ours if path not in files and _remove(folder, path)]
-        if written or removed or set(ours) != set(files):
-            listing = json.dumps({"format": 1, "files": sorted(files)}, indent=1) + "\n"
+        fresh = [path for path in lasting if not (folder / path).is_file()]
+        written = [path for path in fresh if _write(folder, path, lasting[path]())]
+        written += [path for path, octets in files.items() if _write(folder, path, octets)]
+        kept = {*files, *lasting}
+        removed = [path for path in ours if path not in kept and _remove(folder, path)]
+        if written or removed or set(ours) != kept:
+            listing = json.dumps({"format": 1, "files": sorted(kept)}, indent=1) + "\n"
             _write(folder, MANIFEST, listing.encode())
     except OSError as error:
         msg = f"{folder}: {error.strerror}"
         raise InputError(msg) from error
-    return Exported(len(files), tuple(written), tuple(removed))
+    return Exported(len(kept), tuple(written), tuple(removed))
 
 
 def _ours(folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cbgateway.profiles.words import LanguageWords
-from cbgateway.public.common import Site, changed_at, text_of, url_path
+from cbgateway.public.common import Site, alert_path, changed_at, text_of, url_path
 from cbgateway.public.markup import Markup, empty, join, tag
 from cbgateway.public.pages import latest_change
 from cbgateway.service.publication import HOLDS, Notice, Outage
@@ -16,6 +16,7 @@ KEPT_S = 48 * 3_600
 ENTRIES_MIN = 20
 """So many of the newest stay whatever their age."""
 ENTRIES_MAX = 200
+CAP_TYPE = "application/cap+xml"
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """When an empty feed was last changed."""
 
@@ -60,6 +61,7 @@ def entry(site: Site, words: LanguageWords, outage: Outage, notice: Notice) -> M
     is_hidden = site.hides_text(outage, notice)
     text = labels.eta_text_hidden if is_hidden else text_of(notice, words.code)[1]
     updated = notice.said_at
+    alert = alert_link(site, notice)
     if is_hidden and bulletin.facts.eta is not None:
         updated = max(updated, bulletin.facts.eta)
     return tag(
@@ -70,6 +72,7 @@ def entry(site: Site, words: LanguageWords, outage: Outage, notice: Notice) -> M
         tag("updated", stamp(updated)),
         empty("category", term=bulletin.kind.value),
         empty("link", rel="alternate", type="text/html", href=link(site, outage, notice)),
+        empty("link", rel="alternate", type=CAP_TYPE, href=alert) if alert else None,
         tag("summary", text or labels.withdrawn, type="text"),
     )
 
@@ -79,6 +82,12 @@ def link(site: Site, outage: Outage, notice: Notice) -> str:
     code = notice.bulletin.code
     incident_id = url_path(outage.incident.incident_id)
     return f"{base(site)}v/{code}/" if code else f"{base(site)}i/{incident_id}/"
+
+
+def alert_link(site: Site, notice: Notice) -> str | None:
+    """Give where a bulletin is found as a CAP alert; None while there is none."""
+    name = notice.bulletin.bulletin_id
+    return f"{base(site)}{alert_path(name)}" if name in site.publication.alerts else None
 
 
 def base(site: Site) -> str:
@@ -100,6 +109,17 @@ def alerts(site: Site) -> bytes:
         "gateway": site.publication.gateway_id,
         "changed_at": None if changed is None else stamp(changed),
         "outages": [outage_document(site, one) for one in site.publication.current],
+        "drills": [
+            {
+                "drill": one.name,
+                "starts": stamp(one.starts),
+                "ends": stamp(one.ends),
+                "regions": list(one.regions),
+                "texts": dict(one.texts),
+                "is_cancelled": one.is_cancelled,
+            }
+            for one in site.publication.open_drills
+        ],
     }
     return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"
 
@@ -133,6 +153,7 @@ def outage_document(site: Site, outage: Outage) -> dict[str, Any]:
         "holds": newest.state in HOLDS,
         "texts": {} if site.hides_text(outage, newest) else dict(bulletin.texts),
         "link": link(site, outage, newest),
+        "cap": alert_link(site, newest),
         "reach": reach_document(
             reach_of(
                 site.deployment,

@@ -1,6 +1,6 @@
 """The pages: what is down now, each outage, each region, each message, the past, drills."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from cbgateway.domain.bulletin import BulletinKind, Mode
 from cbgateway.domain.errors import UnknownCodeError
@@ -14,10 +14,13 @@ from cbgateway.public.common import (
     url_path,
 )
 from cbgateway.public.markup import Child, Markup, tag
+from cbgateway.service.drills import Drill
 from cbgateway.service.publication import HOLDS, Notice, Outage, region_outages
 
 NAV_REGIONS_MAX = 40
 """Regions linked from the front page; beyond, the country's own page lists them."""
+SOON_S = 7 * 86_400
+"""How long before a drill the front page says so."""
 
 
 def front(site: Site, words: LanguageWords) -> bytes:
@@ -41,7 +44,10 @@ def front(site: Site, words: LanguageWords) -> bytes:
                 [outage_section(site, words, one, root="", heading="h3") for one in fresh],
                 links_to(site, words, recent[len(fresh) :], root=""),
             ]
-        body.append(region_links(site, words, site.deployment.country.root_region, root=""))
+        body += [
+            soon(site, words),
+            region_links(site, words, site.deployment.country.root_region, root=""),
+        ]
         return page(site, words, body, title=labels.title, path="", depth=0)
 
     return fitting(make, len(current) + len(recent))
@@ -112,19 +118,80 @@ def past_row(site: Site, words: LanguageWords, outage: Outage) -> Markup:
 
 
 def drills(site: Site, words: LanguageWords) -> bytes:
-    """Show drills; a gateway in mode exercise has nothing but drills."""
-    is_drill = site.publication.mode is Mode.EXERCISE
-    found, labels = (site.publication.outages if is_drill else ()), words.page
+    """Show drills that are planned, what came of those that were held, and what was told in them.
+
+    A gateway in mode exercise tells of nothing but drills.
+    """
+    publication, labels = site.publication, words.page
+    told = publication.outages if publication.mode is Mode.EXERCISE else ()
+    planned, held = publication.open_drills, publication.past_drills
+    rows: list[Markup] = [drill_section(site, words, one) for one in (*planned, *held)]
+    rows += [tag("ul", past_row(site, words, one)) for one in told]
 
     def make(count: int) -> bytes:
-        rows = [past_row(site, words, one) for one in found[:count]]
         body: list[Child] = [
             tag("p", labels.drills_about),
-            tag("ul", rows) if rows else tag("p", labels.drills_none),
+            None if planned or told else tag("p", labels.drills_none),
+            rows[:count],
         ]
         return page(site, words, body, title=labels.drills, path="drills/", depth=1)
 
-    return fitting(make, len(found))
+    return fitting(make, len(rows))
+
+
+def soon(site: Site, words: LanguageWords) -> Markup | None:
+    """Say on the front page that there will be a drill within a week."""
+    until = site.publication.at + timedelta(seconds=SOON_S)
+    near = [
+        one for one in site.publication.open_drills if one.starts <= until and not one.is_cancelled
+    ]
+    if not near:
+        return None
+    first = near[0]
+    shown = [f"{words.drill.soon} ", site.time(first.starts), " ~ "]
+    return tag(
+        "p",
+        tag("a", [*shown, site.time(first.ends, beside=first.starts)], href="drills/"),
+        f" {site.places(first.regions, words.code)}",
+    )
+
+
+def drill_section(site: Site, words: LanguageWords, drill: Drill) -> Markup:
+    """Show one drill: when, where, what people will read, and how it went."""
+    labels, now = words.drill, site.publication.at
+    if drill.is_cancelled:
+        state = labels.cancelled
+    elif drill.ends <= now:
+        state = labels.over
+    else:
+        state = labels.planned if now < drill.starts else labels.under_way
+    language = words.code if words.code in drill.texts else next(iter(drill.texts))
+    return tag(
+        "section",
+        tag(
+            "h2",
+            [f"{state}: ", site.time(drill.starts), " ~ "],
+            site.time(drill.ends, beside=drill.starts),
+        ),
+        tag("p", site.places(drill.regions, words.code)),
+        None if drill.is_cancelled else tag("blockquote", drill.texts[language], lang=language),
+        drill_score(words, drill) if drill.ends <= now else None,
+    )
+
+
+def drill_score(words: LanguageWords, drill: Drill) -> Markup:
+    """Show how a drill went, in figures."""
+    labels, score = words.drill, drill.score
+    if score is None:
+        return tag("p", labels.not_scored)
+    took, wanted = score["first_notice_s"], score["first_notice_wanted_s"]
+    return facts_list(
+        [
+            (labels.first_notice, f"{took / 60:.1f} / {wanted / 60:.0f} {words.page.minutes}"),
+            (labels.promises, f"{score['promises_kept']} / {score['promises']}"),
+            (labels.corrections, str(score["corrections"])),
+        ]
+    )
 
 
 def about_codes(site: Site, words: LanguageWords) -> bytes:

@@ -35,6 +35,8 @@ def sections(words: LanguageWords, report: Mapping[str, Any]) -> list[Section]:
                 labels.carrier,
                 labels.level,
                 labels.accepted_at,
+                labels.broadcast_at,
+                labels.cells,
                 labels.displayed_at,
                 labels.population,
                 labels.uncovered,
@@ -94,6 +96,7 @@ def _figures(labels: ReportWords, report: Mapping[str, Any]) -> Rows:
         (labels.to_submission, times["to_submission_s"]),
         (labels.to_approval, times["to_approval_s"]),
         (labels.to_acceptance, times["to_first_acceptance_by_a_carrier_s"]),
+        (labels.to_broadcast, times["to_first_broadcast_s"]),
         (labels.to_display, times["to_first_display_s"]),
         (labels.compensation_due, report["deadlines"]["compensation_notice_due"]),
     ]
@@ -135,11 +138,28 @@ def _reach_row(
         row["carrier"],
         " → ".join(labels.levels.get(level, level) for level in row["levels"]),
         _when(report, _shown(labels, row["first_accepted_at"]["value"])),
+        _when(report, _shown(labels, row["first_broadcast_at"]["value"])),
+        _cells(labels, row),
         _when(report, _shown(labels, row["first_display_at"]["value"])),
         _shown(labels, row["population"]["value"]),
         _shown(labels, row["population_uncovered_by_all_carriers"]["value"]),
-        _counted(labels, row["population"]),
+        "; ".join([_counted(labels, row["population"]), *_logs(labels, row)]),
     )
+
+
+def _logs(labels: ReportWords, row: Mapping[str, Any]) -> Iterable[str]:
+    """Name the carriers' logs that figures of a row come from, each once."""
+    names = ("first_broadcast_at", "cells_reached", "cells_failed")
+    told = [row[name]["source"] for name in names if row[name]["value"] is not None]
+    return (_source(labels, source) for source in dict.fromkeys(told))
+
+
+def _cells(labels: ReportWords, row: Mapping[str, Any]) -> str:
+    """Say in how many cells it was on air, and in how many it should have been and was not."""
+    reached, failed = row["cells_reached"]["value"], row["cells_failed"]["value"]
+    if reached is None and failed is None:
+        return labels.not_known
+    return f"{_shown(labels, reached)} / {_shown(labels, failed)}"
 
 
 def _shown(labels: ReportWords, value: object) -> str:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from cbgateway.profiles.words import LanguageWords
 from cbgateway.public import feed, pages
-from cbgateway.public.common import Site
+from cbgateway.public.common import Site, alert_path
 from cbgateway.service.deployment import Deployment
 from cbgateway.service.publication import Publication
 
 HTML = "text/html; charset=utf-8"
 ATOM = "application/atom+xml; charset=utf-8"
 JSON = "application/json; charset=utf-8"
+CAP = "application/cap+xml"
 INDEX = "index.html"
 NOT_FOUND = "404.html"
 
@@ -52,6 +53,16 @@ def files(site: Site) -> dict[str, bytes]:
     return found
 
 
+def alerts(site: Site) -> dict[str, str]:
+    """Give where each bulletin is found as a CAP alert: its name by path. These never change."""
+    names = [
+        notice.bulletin.bulletin_id
+        for outage in site.publication.outages
+        for notice in outage.notices
+    ]
+    return {alert_path(name): name for name in names if name in site.publication.alerts}
+
+
 def render(site: Site, path: str) -> Resource:
     """Give what a path of a URL shows, such as ``/``, ``/v/K7F2Q9`` or ``/en/r/KR-26/``.
 
@@ -75,6 +86,8 @@ def content_type(path: str) -> str:
     """Give the media type of a file by its name."""
     if path.endswith(".atom"):
         return ATOM
+    if path.endswith(".xml"):
+        return CAP
     return JSON if path.endswith(".json") else HTML
 
 

@@ -108,6 +108,7 @@ def prepare(
         WorkflowError: it is not pending; a later bulletin of the incident may have taken its place.
         ExpiredError: its time has passed.
     """
+    deployment.check_is_open(now)
     record = _record(tx, bulletin_id)
     _check_pending(record, now)
     bulletin = record.bulletin
@@ -211,6 +212,7 @@ def approve(
         BudgetExhaustedError: a region has had enough of this class for now.
         PolicyError: another rule refuses it.
     """
+    deployment.check_is_open(now)
     bulletin_id = prepared.record.bulletin.bulletin_id
     record = _record(tx, bulletin_id)
     _check_pending(record, now)

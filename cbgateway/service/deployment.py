@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from cbgateway.domain.bulletin import BulletinKind, Mode
-from cbgateway.domain.errors import UnknownNameError
+from cbgateway.domain.errors import UnknownNameError, WorkflowError
+from cbgateway.domain.kits import Kit, codes_of
 from cbgateway.profiles.contacts import Directory
 from cbgateway.profiles.deadlines import STANDARD, DeadlineProfile
 from cbgateway.profiles.enquiries import EnquiryWords
@@ -30,6 +31,7 @@ class Deployment:
         deadlines: by when people hear.
         directory: numbers and links that texts may show.
         words: by language; texts in a language without words are not linted.
+        kit: which offline kit this gateway is; None when it is none.
         asked_at: the number that people ask at, by carrier; nobody is answered at any other.
         site_url: where the public pages are found; empty where nobody has said.
     """
@@ -45,6 +47,13 @@ class Deployment:
     deadlines: DeadlineProfile = STANDARD
     directory: Directory = field(default_factory=Directory)
     words: Mapping[str, LanguageWords] = field(default_factory=dict)
+    kit: Kit | None = None
+
+    @property
+    def codes(self) -> range:
+        """Message codes that this gateway may take; no other gateway takes any of them."""
+        return codes_of(self.kit)
+
     asked_at: Mapping[str, str] = field(default_factory=dict)
     site_url: str = ""
 
@@ -76,6 +85,22 @@ class Deployment:
             return self.country.classes[name]
         except KeyError:
             raise UnknownNameError("alert class", name, known=tuple(self.country.classes)) from None
+
+    def check_is_open(self, now: datetime) -> None:
+        """Refuse new bulletins in an offline kit whose time is over.
+
+        Raises:
+            WorkflowError: the main gateway has taken over, or the kit is too old.
+        """
+        if self.kit is None:
+            return
+        if self.kit.is_closed:
+            msg = f"{self.kit.name} was merged into its main gateway, which goes on from there"
+            raise WorkflowError(msg)
+        if self.kit.until <= now:
+            until = self.kit.until.isoformat(timespec="seconds")
+            msg = f"{self.kit.name} was good until {until}; its message codes may be another's now"
+            raise WorkflowError(msg)
 
     def check_region(self, code: str) -> None:
         """Refuse a region that no profile knows.

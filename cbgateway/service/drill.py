@@ -1,5 +1,7 @@
 """Drills: no text of one may say that it is real."""
 
+from collections.abc import Mapping
+
 from cbgateway.domain.bulletin import Bulletin, Mode
 from cbgateway.domain.errors import DrillSaysRealError
 from cbgateway.profiles.words import claim_to_be_real
@@ -15,9 +17,17 @@ def check_drill(deployment: Deployment, bulletin: Bulletin) -> None:
     Raises:
         DrillSaysRealError: with the words.
     """
-    if deployment.mode is not Mode.EXERCISE:
-        return
-    for language, text in bulletin.texts.items():
+    if deployment.mode is Mode.EXERCISE:
+        check_texts(deployment, bulletin.texts)
+
+
+def check_texts(deployment: Deployment, texts: Mapping[str, str]) -> None:
+    """Refuse texts of an exercise that say it is none, in any language that has words.
+
+    Raises:
+        DrillSaysRealError: with the words.
+    """
+    for language, text in texts.items():
         for words in deployment.words.values():
             claim = claim_to_be_real(words, text)
             if claim:

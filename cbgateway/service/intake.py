@@ -29,6 +29,7 @@ from cbgateway.domain.errors import (
     WorkflowError,
 )
 from cbgateway.domain.incident import Incident
+from cbgateway.domain.kits import kit_in
 from cbgateway.domain.people import Person, check_may_submit
 from cbgateway.domain.ports import Transaction
 from cbgateway.profiles.templates import render
@@ -203,6 +204,8 @@ def _take_in(
     *,
     state: BulletinState,
 ) -> BulletinRecord:
+    deployment.check_is_open(now)
+    _check_names(tx, deployment, request)
     earlier = _check_incident(tx, deployment, request)
     number = 1 + max((record.bulletin.number for record in earlier), default=0)
     bulletin = _bulletin(
@@ -246,6 +249,7 @@ def revise(
     if known is not None:
         return known
     old = _find(tx, bulletin_id)
+    _check_names(tx, deployment, request)
     if old.state not in {BulletinState.DRAFT, BulletinState.RETURNED}:
         msg = f"{bulletin_id} is {old.state}; only drafts and returned bulletins are changed"
         raise WorkflowError(msg)
@@ -451,6 +455,27 @@ def _regions(deployment: Deployment, request: Request, person: Person) -> tuple[
         for code in wanted
         if not deployment.covers(tuple(other for other in wanted if other != code), code)
     )
+
+
+def _check_names(tx: Transaction, deployment: Deployment, request: Request) -> None:
+    """Have every new name say whose it is, so that gateways that are apart never share one.
+
+    Raises:
+        InputError: it would be another gateway's name.
+    """
+    own = None if deployment.kit is None else deployment.kit.name
+    names = {"identifier": request.identifier}
+    if tx.incident(request.incident_id) is None:
+        names["incident"] = request.incident_id
+    for member, name in names.items():
+        theirs = kit_in(name)
+        if theirs == own:
+            continue
+        if own is None:
+            msg = f"{member}: {name!r} ends like a name of offline kit {theirs}; choose another"
+        else:
+            msg = f"{member}: {name!r} has to end in '.{own}'; `cbgateway offline issue` sees to it"
+        raise InputError(msg)
 
 
 def _check_incident(

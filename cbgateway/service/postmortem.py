@@ -19,6 +19,8 @@ from cbgateway.service.promises import FIRST_MISSED, MISSED
 
 OBSERVED = "display-observed"
 """Somebody, or a probe, saw a phone show a bulletin."""
+MEASURED = "carrier-log"
+"""A carrier's log says when a bulletin was first on air, and in how many cells."""
 LOG = "the gateway's history"
 NOT_KNOWN = "not known"
 ACKED = "delivery-acked"
@@ -92,6 +94,7 @@ def _times(began: datetime, mine: Sequence[Event], said: Sequence[Event]) -> dic
         at = next((event.at for event in of_first if event.what == what), None)
         return None if at is None else round((at - began).total_seconds(), 3)
 
+    on_air = _first_on_air(mine)
     observed = [event for event in mine if event.what == OBSERVED]
     earliest = min((_time(str(event.detail["at"])) for event in observed), default=None)
     sources = sorted({str(event.detail["source"]) for event in observed})
@@ -99,11 +102,32 @@ def _times(began: datetime, mine: Sequence[Event], said: Sequence[Event]) -> dic
         "to_submission_s": _figure(seconds("submitted"), LOG),
         "to_approval_s": _figure(seconds(BulletinState.APPROVED.value), LOG),
         "to_first_acceptance_by_a_carrier_s": _figure(seconds(ACKED), LOG),
+        "to_first_broadcast_s": _figure(
+            None
+            if on_air is None
+            else round(
+                (_time(str(on_air.detail["first_broadcast_at"])) - began).total_seconds(), 3
+            ),
+            "" if on_air is None else source_of(on_air),
+        ),
         "to_first_display_s": _figure(
             None if earliest is None else round((earliest - began).total_seconds(), 3),
             ", ".join(sources),
         ),
     }
+
+
+def source_of(event: Event) -> str:
+    """Name the carrier's log that a figure comes from, so that it can be found again."""
+    return f"{event.detail['source']} (SHA-256 {str(event.detail['sha256'])[:16]})"
+
+
+def _first_on_air(events: Iterable[Event]) -> Event | None:
+    """Find what says of the earliest time on air."""
+    measured = [event for event in events if event.what == MEASURED]
+    return min(
+        measured, key=lambda event: _time(str(event.detail["first_broadcast_at"])), default=None
+    )
 
 
 def _deliveries(mine: Sequence[Event], said: Sequence[Event]) -> list[dict[str, Any]]:
@@ -217,7 +241,32 @@ def _reach(mine: Sequence[Event], said: Sequence[Event]) -> list[dict[str, Any]]
         for event in reversed(mine)
         if event.what == OBSERVED
     }
-    return [_reach_row(key, row, observed.get(key), rows) for key, row in sorted(rows.items())]
+    measured: dict[tuple[str, str], list[Event]] = {}
+    for event in mine:
+        if event.what == MEASURED:
+            key = str(event.detail["region"]), str(event.detail["carrier"])
+            measured.setdefault(key, []).append(event)
+    return [
+        _reach_row(key, row, observed.get(key), rows) | _on_air(measured.get(key, ()))
+        for key, row in sorted(rows.items())
+    ]
+
+
+def _on_air(measured: Sequence[Event]) -> dict[str, Any]:
+    """Give what a carrier's logs say of a region: the earliest time, the newest counts."""
+    first = _first_on_air(measured)
+    source = "" if first is None else source_of(first)
+    figures = {
+        "first_broadcast_at": _figure(
+            None if first is None else first.detail["first_broadcast_at"], source
+        )
+    }
+    for name in ("cells_reached", "cells_failed", "phones_seen"):
+        told = [event for event in measured if event.detail[name] is not None]
+        figures[name] = _figure(
+            told[-1].detail[name] if told else None, source_of(told[-1]) if told else ""
+        )
+    return figures
 
 
 def _reach_row(

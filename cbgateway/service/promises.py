@@ -9,6 +9,7 @@ from cbgateway.domain.bulletin import Bulletin, BulletinKind, BulletinState
 from cbgateway.domain.delivery import BulletinRecord, Event, Submission
 from cbgateway.domain.errors import UnknownNameError, WorkflowError
 from cbgateway.domain.incident import Incident
+from cbgateway.domain.kits import with_kit
 from cbgateway.domain.ports import Transaction
 from cbgateway.profiles.templates import ChoiceSlot, Template, render
 from cbgateway.service.deployment import Deployment
@@ -22,6 +23,8 @@ FIRST_MISSED = "first-notice-missed"
 COUNTER = "promises-missed"
 WAITING = frozenset({BulletinState.DRAFT, BulletinState.PENDING, BulletinState.RETURNED})
 """Somebody is on it: no other draft is made."""
+IDENTIFIER_CHARACTERS_MAX = 90
+"""Of a document that is made here; a hundred are read, and a kit adds its own name."""
 INTERVAL_MIN_S = 600
 """A promise for sooner than that is seldom kept."""
 LOOKED_AT_ONCE = 64
@@ -207,10 +210,11 @@ def accept_document(
     source = bulletin if live is None else live.bulletin
     document = no_change_document(tx, deployment, source, number=bulletin.number, now=now)
     stamp = f"{now:%Y%m%dT%H%M%S}"
+    name = f"{bulletin.incident_id}.{bulletin.number}.no-change.{stamp}"[:IDENTIFIER_CHARACTERS_MAX]
     return {
         **document,
         "sender": sender,
-        "identifier": f"{bulletin.incident_id}.{bulletin.number}.no-change.{stamp}"[:100],
+        "identifier": name if deployment.kit is None else with_kit(name, deployment.kit.name),
     }
 
 

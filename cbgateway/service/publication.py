@@ -17,6 +17,7 @@ from cbgateway.domain.errors import UnknownCodeError
 from cbgateway.domain.incident import Incident, IncidentState
 from cbgateway.domain.ports import Transaction
 from cbgateway.service.deployment import Deployment
+from cbgateway.service.drills import Drill, drills
 from cbgateway.signing.codes import read_code
 
 ENDED = frozenset({IncidentState.RESTORED, IncidentState.POSTMORTEM, IncidentState.FALSE_ALARM})
@@ -90,12 +91,16 @@ class Publication:
     Attributes:
         at: the moment.
         outages: the one that was last spoken of first.
+        alerts: names of the bulletins that can be had as a CAP alert.
+        drills: by their beginning.
     """
 
     gateway_id: str
     mode: Mode
     at: datetime
     outages: tuple[Outage, ...]
+    alerts: frozenset[str] = frozenset()
+    drills: tuple[Drill, ...] = ()
 
     @property
     def current(self) -> tuple[Outage, ...]:
@@ -107,6 +112,17 @@ class Publication:
         """Give those that ended within a day."""
         since = self.at - timedelta(seconds=RECENT_S)
         return tuple(one for one in self.past if one.newest.said_at >= since)
+
+    @property
+    def open_drills(self) -> tuple[Drill, ...]:
+        """Give the drills that are not over, called off or not, the next one first."""
+        return tuple(one for one in self.drills if one.ends > self.at)
+
+    @property
+    def past_drills(self) -> tuple[Drill, ...]:
+        """Give the drills that were held, the newest first."""
+        over = [one for one in self.drills if one.ends <= self.at and not one.is_cancelled]
+        return tuple(reversed(over))
 
     @property
     def past(self) -> tuple[Outage, ...]:
@@ -160,7 +176,7 @@ def publication(tx: Transaction, gateway_id: str, *, mode: Mode, now: datetime) 
         if notices:
             outages.append(Outage(incident, notices))
     outages.sort(key=lambda one: one.newest.said_at, reverse=True)
-    return Publication(gateway_id, mode, now, tuple(outages))
+    return Publication(gateway_id, mode, now, tuple(outages), tx.published(), drills(tx))
 
 
 def region_outages(

@@ -2,26 +2,20 @@
 
 A phone shows a message once per (message identifier, serial number). So a new text always gets a
 number that no phone can have seen within the window in which phones remember, not even when the
-database came back from a backup: what was ever claimed stands in the marks, too.
+database came back from a backup: what was ever claimed stands in the marks, too. A
+gateway takes its own message codes only; offline kits have others (`domain.kits`).
 """
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from cbgateway.domain.broadcast import (
-    MESSAGE_CODE_MAX,
-    UPDATE_NUMBER_MAX,
-    GeographicalScope,
-    SerialNumber,
-)
+from cbgateway.domain.broadcast import UPDATE_NUMBER_MAX, GeographicalScope, SerialNumber
 from cbgateway.domain.errors import SerialsExhaustedError
 from cbgateway.domain.ports import SerialMarks, Transaction
 from cbgateway.service.deployment import Deployment
 
 SERIAL_MARGIN_S = 3600
 """Added to the phones' duplicate window, for clocks that differ."""
-LOST_MARKS_JUMP = (MESSAGE_CODE_MAX + 1) // 2
-"""How far ahead codes begin when the marks are lost: as far as one can from what may be in use."""
 
 
 def next_serials(
@@ -46,6 +40,7 @@ def next_serials(
         marked = None if current is None else marks.claimed(identifier, scope, current.message_code)
         may_go_on = (
             current is not None
+            and current.message_code in deployment.codes
             and current.update_number < UPDATE_NUMBER_MAX
             and marked is not None
             and marked[0] == current
@@ -53,27 +48,33 @@ def next_serials(
         if current is not None and may_go_on:
             serials[identifier] = current.updated()
         else:
-            serials[identifier] = _new_code(tx, marks, identifier, scope, unused_since=now - window)
+            serials[identifier] = _new_code(
+                tx, marks, deployment.codes, identifier, scope, unused_since=now - window
+            )
     return serials
 
 
 def _new_code(
     tx: Transaction,
     marks: SerialMarks,
+    codes: range,
     identifier: int,
     scope: GeographicalScope,
     *,
     unused_since: datetime,
 ) -> SerialNumber:
-    """Give version 0 of the message code that comes next in turn and that no phone remembers."""
-    marked = marks.newest(identifier, scope)
-    stored = tx.last_serial_number(identifier, scope)
+    """Give version 0 of the message code that comes next in turn and that no phone remembers.
+
+    When the marks are lost, codes begin as far as one can from what may be in use.
+    """
+    marked = marks.newest(identifier, scope, codes=codes)
+    stored = tx.last_serial_number(identifier, scope, codes=codes)
     if marked is not None:
-        first = marked[0].message_code + 1
+        first = codes.index(marked[0].message_code) + 1
     else:
-        first = 0 if stored is None else stored.message_code + LOST_MARKS_JUMP
-    for turn in range(MESSAGE_CODE_MAX + 1):
-        code = (first + turn) % (MESSAGE_CODE_MAX + 1)
+        first = 0 if stored is None else codes.index(stored.message_code) + len(codes) // 2
+    for turn in range(len(codes)):
+        code = codes[(first + turn) % len(codes)]
         claimed = marks.claimed(identifier, scope, code)
         used = tx.code_used_at(identifier, scope, code)
         times = [at for at in (used, claimed and claimed[1]) if at is not None]

@@ -14,11 +14,12 @@ import apsw
 
 from cbgateway.domain.broadcast import GeographicalScope, SerialNumber
 from cbgateway.domain.errors import StaleError, StoreError
+from cbgateway.domain.kits import SLOTS, slot_codes
 from cbgateway.storage.connection import connect, named_errors, transaction
 from cbgateway.storage.rows import milliseconds, moment
 
 APPLICATION_ID = 0x6362676D  # "cbgm"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE serial (
   message_identifier INTEGER NOT NULL,
@@ -31,6 +32,17 @@ CREATE TABLE serial (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE log (one INTEGER PRIMARY KEY CHECK (one = 1), size INTEGER, root BLOB) STRICT;
 """
+SLOTS_SCHEMA = """
+CREATE TABLE slot (
+  slot     INTEGER PRIMARY KEY,
+  kit      TEXT NOT NULL,
+  until_ms INTEGER NOT NULL
+) STRICT;
+"""
+"""Which offline kit has which message codes; what version 1 lacked."""
+
+UNKNOWN_KIT = "?"
+"""Who has a slot when the marks were lost: perhaps a kit that somebody keeps in a drawer."""
 
 
 class Marks:
@@ -59,9 +71,10 @@ class Marks:
             connection = connect(path, create=create, application_id=application_id, vfs=vfs)
             if create and not connection.pragma("user_version"):
                 with transaction(connection, "IMMEDIATE"):
-                    connection.execute(SCHEMA)
+                    connection.execute(SCHEMA + SLOTS_SCHEMA)
                     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            _upgrade(path, connection)
         except apsw.Error as error:
             msg = f"{path} cannot be read: {error}"
             raise StoreError(msg) from error
@@ -72,13 +85,14 @@ class Marks:
         self._connection.close()
 
     def newest(
-        self, message_identifier: int, scope: GeographicalScope
+        self, message_identifier: int, scope: GeographicalScope, *, codes: range
     ) -> tuple[SerialNumber, datetime] | None:
-        """Give the code that was first claimed last."""
+        """Give which of some codes was first claimed last."""
         return self._serial(
             "SELECT message_code, update_number, claimed_ms FROM serial "
-            "WHERE message_identifier = ? AND scope = ? ORDER BY turn DESC LIMIT 1",
-            (message_identifier, int(scope)),
+            "WHERE message_identifier = ? AND scope = ? AND message_code BETWEEN ? AND ? "
+            "ORDER BY turn DESC LIMIT 1",
+            (message_identifier, int(scope), codes[0], codes[-1]),
             scope,
         )
 
@@ -120,6 +134,58 @@ class Marks:
                 (serial.update_number, milliseconds(at), *key),
             )
 
+    def claim_slot(self, kit: str, *, until: datetime, unused_since: datetime) -> int | None:
+        """Give a kit the first slot whose codes no phone can remember; None when all are taken.
+
+        Args:
+            kit: its name.
+            until: it sends nothing from then on.
+            unused_since: a slot whose kit ended later, or whose codes were used later, is taken.
+        """
+        since_ms = milliseconds(unused_since)
+        with transaction(self._connection, "IMMEDIATE"):
+            taken = {one for one, (_, ends) in self.slots().items() if ends > unused_since}
+            for slot in range(SLOTS):
+                codes = slot_codes(slot)
+                ((used,),) = self._connection.execute(
+                    "SELECT count(*) FROM serial WHERE message_code BETWEEN ? AND ? "
+                    "AND claimed_ms > ?",
+                    (codes[0], codes[-1], since_ms),
+                )
+                if slot not in taken and not used:
+                    self._connection.execute(
+                        "INSERT OR REPLACE INTO slot VALUES (?, ?, ?)",
+                        (slot, kit, milliseconds(until)),
+                    )
+                    return slot
+        return None
+
+    def slots(self) -> dict[int, tuple[str, datetime]]:
+        """Give which kit has, or last had, each slot, and until when."""
+        with named_errors():
+            rows = self._connection.execute("SELECT slot, kit, until_ms FROM slot ORDER BY slot")
+            return {slot: (kit, moment(until_ms)) for slot, kit, until_ms in rows}
+
+    def end_slot(self, slot: int, *, at: datetime) -> None:
+        """Note that the kit of a slot, and every copy of it, is gone; never makes it last longer.
+
+        Phones remember what it has sent, so its codes rest for as long as that.
+        """
+        with transaction(self._connection, "IMMEDIATE"):
+            self._connection.execute(
+                "UPDATE slot SET until_ms = min(until_ms, ?) WHERE slot = ?",
+                (milliseconds(at), slot),
+            )
+
+    def hold_slots(self, *, until: datetime) -> None:
+        """Note that nobody knows which kits there are: every slot is taken until a time."""
+        with transaction(self._connection, "IMMEDIATE"):
+            for slot in range(SLOTS):
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO slot VALUES (?, ?, ?)",
+                    (slot, UNKNOWN_KIT, milliseconds(until)),
+                )
+
     def log_size(self) -> tuple[int, bytes] | None:
         """Give the audit log's size and root as noted last; None before the first time."""
         with named_errors():
@@ -148,3 +214,20 @@ class Marks:
             for code, update, claimed_ms in self._connection.execute(statement, where):
                 return SerialNumber(scope, code, update), moment(claimed_ms)
         return None
+
+
+def _upgrade(path: Path, connection: apsw.Connection) -> None:
+    """Bring marks of version 1 up to date; they are never made anew, for phones remember.
+
+    Raises:
+        StoreError: a later version has written them.
+    """
+    version = connection.pragma("user_version")
+    if version > SCHEMA_VERSION:
+        msg = f"{path} has version {version}, this version reads {SCHEMA_VERSION}"
+        raise StoreError(msg)
+    if version < SCHEMA_VERSION:
+        with transaction(connection, "IMMEDIATE"):
+            if connection.pragma("user_version") < SCHEMA_VERSION:  # nobody else was faster
+                connection.execute(SLOTS_SCHEMA)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -29,13 +29,51 @@ SELECT * FROM person_key WHERE key_id = :key_id;
 SELECT * FROM person_key WHERE :name IS NULL OR holder = :name ORDER BY holder, since_ms, key_id;
 
 -- name: put_region_key
-INSERT INTO region_key (key_id, holder, public_key, since_ms, until_ms, is_revoked)
-VALUES (:key_id, :holder, :public_key, :since_ms, :until_ms, :is_revoked)
+INSERT INTO region_key (key_id, holder, kit, public_key, since_ms, until_ms, is_revoked)
+VALUES (:key_id, :holder, :kit, :public_key, :since_ms, :until_ms, :is_revoked)
 ON CONFLICT (key_id) DO UPDATE SET
   until_ms = excluded.until_ms, is_revoked = excluded.is_revoked;
 
 -- name: region_keys
 SELECT * FROM region_key ORDER BY holder, since_ms, key_id;
+
+-- name: own_kit
+SELECT key, value FROM meta WHERE key IN ('kit', 'kit_slot', 'kit_until', 'kit_closed');
+
+-- name: put_kit
+INSERT INTO kit
+  (name, slot, gateway_id, audit_public_key, made_ms, until_ms, merged_size, merged_root)
+VALUES
+  (:name, :slot, :gateway_id, :audit_public_key, :made_ms, :until_ms, :merged_size, :merged_root)
+ON CONFLICT (name) DO UPDATE SET
+  until_ms = excluded.until_ms, merged_size = excluded.merged_size,
+  merged_root = excluded.merged_root;
+
+-- name: kits
+SELECT * FROM kit ORDER BY made_ms, name;
+
+-- name: adopt_bulletin
+-- as another gateway has it, with what was decided
+INSERT INTO bulletin
+  (bulletin_id, incident_id, number, state, document, submission, submitted_by, submitted_ms,
+   said, expires_ms, decision, decided_by, decided_ms, plan)
+VALUES
+  (:bulletin_id, :incident_id, :number, :state, :document, :submission, :submitted_by,
+   :submitted_ms, :said, :expires_ms, :decision, :decided_by, :decided_ms, :plan);
+
+-- name: adopt_delivery
+INSERT INTO delivery
+  (bulletin_id, incident_id, number, peer_id, region, channel, message_identifier, serial_number,
+   language, rank, is_stop, order_document, seal, recipients, expires_ms, state, due_ms, attempts,
+   outcomes, peer_reference, alias, is_on_air, reason, updated_ms)
+VALUES
+  (:bulletin_id, :incident_id, :number, :peer_id, :region, :channel, :message_identifier,
+   :serial_number, :language, :rank, :is_stop, :order_document, :seal, :recipients, :expires_ms,
+   :state, :due_ms, :attempts, :outcomes, :peer_reference, :alias, :is_on_air, :reason, :at_ms);
+
+-- name: serial_numbers
+SELECT message_identifier, scope, message_code, update_number, used_ms FROM serial_number
+WHERE incident_id = :incident_id ORDER BY rowid;
 
 -- name: counter
 SELECT value FROM counter WHERE name = :name;
@@ -188,6 +226,7 @@ ORDER BY used_ms DESC, rowid DESC LIMIT 1;
 -- codes are given out in turn, so that the one used longest ago comes next
 SELECT message_code, update_number FROM serial_number
 WHERE message_identifier = :message_identifier AND scope = :scope AND update_number = 0
+  AND message_code BETWEEN :first AND :last
 ORDER BY rowid DESC LIMIT 1;
 
 -- name: code_used
@@ -524,6 +563,20 @@ VALUES (:sender, :identifier, :sent_ms, :bulletin_id, :content_hash, :source_has
 
 -- name: publication
 SELECT * FROM publication WHERE sender = :sender AND identifier = :identifier;
+
+-- name: unpublished
+-- went out, and nobody was given it as an alert yet
+SELECT bulletin_id FROM bulletin AS b
+WHERE state IN ('approved', 'live', 'superseded', 'expired', 'withdrawn')
+  AND decided_by IS NOT NULL AND plan IS NOT NULL
+  AND NOT EXISTS (
+    SELECT 1 FROM publication AS p WHERE p.bulletin_id = b.bulletin_id
+      AND p.content_hash = json_extract(b.submission, '$.content_hash'))
+ORDER BY decided_ms, bulletin_id;
+
+-- name: published
+SELECT bulletin_id FROM bulletin AS b JOIN publication AS p USING (bulletin_id)
+WHERE p.content_hash = json_extract(b.submission, '$.content_hash');
 
 -- name: publications
 SELECT * FROM publication

@@ -39,6 +39,7 @@ from cbgateway.domain.incoming import (
     StoredMessage,
     TakenIds,
 )
+from cbgateway.domain.kits import KitRecord
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.domain.people import Key, Permission, Person, Severity
 
@@ -106,7 +107,34 @@ def key_of(row: dict[str, Any]) -> Key:
         since=moment(row["since_ms"]),
         until=None if row["until_ms"] is None else moment(row["until_ms"]),
         is_revoked=bool(row["is_revoked"]),
+        kit=row.get("kit", ""),  # people's keys are in no kit
     )
+
+
+def kit_of(row: dict[str, Any]) -> KitRecord:
+    """Read what is known of an offline kit."""
+    return KitRecord(
+        name=row["name"],
+        slot=row["slot"],
+        gateway_id=row["gateway_id"],
+        audit_public_key=row["audit_public_key"],
+        made_at=moment(row["made_ms"]),
+        until=moment(row["until_ms"]),
+        merged_size=row["merged_size"],
+        merged_root=row["merged_root"],
+    )
+
+
+def decision_document(decision: Decision) -> dict[str, Any]:
+    """Give a decision as it is kept."""
+    return {
+        "decided_by": decision.decided_by,
+        "decided_ms": milliseconds(decision.decided_at),
+        "plan_hash": decision.plan_hash,
+        "signature": decision.signature,
+        "reason": decision.reason,
+        "confirmation": decision.confirmation,
+    }
 
 
 def incident_of(row: dict[str, Any]) -> Incident:

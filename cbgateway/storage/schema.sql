@@ -29,9 +29,22 @@ CREATE TABLE person_key (
   is_revoked INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- Folders made for the day that this gateway is cut off, and how much of each was taken over.
+CREATE TABLE kit (
+  name             TEXT PRIMARY KEY,
+  slot             INTEGER NOT NULL,
+  gateway_id       TEXT NOT NULL UNIQUE,
+  audit_public_key BLOB NOT NULL,
+  made_ms          INTEGER NOT NULL,
+  until_ms         INTEGER NOT NULL,
+  merged_size      INTEGER NOT NULL,
+  merged_root      BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE region_key (
   key_id     TEXT PRIMARY KEY,
   holder     TEXT NOT NULL,         -- the region
+  kit        TEXT NOT NULL,         -- which offline kit has the private half; empty: this gateway
   public_key BLOB NOT NULL,
   since_ms   INTEGER NOT NULL,
   until_ms   INTEGER,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 
 import apsw
@@ -36,6 +37,7 @@ from cbgateway.domain.incoming import (
     StoredMessage,
     TakenIds,
 )
+from cbgateway.domain.kits import MAIN_ALIASES, Kit, KitRecord, slot_aliases
 from cbgateway.domain.lifecycle import (
     DeliveryState,
     advance_bulletin,
@@ -49,12 +51,14 @@ from cbgateway.signing.canonical import canonical, digest
 from cbgateway.storage.enquiries import EnquiryRows
 from cbgateway.storage.rows import (
     bulletin_document,
+    decision_document,
     delivery_of,
     dump,
     event_document,
     event_of,
     incident_of,
     key_of,
+    kit_of,
     message_of,
     milliseconds,
     moment,
@@ -68,8 +72,6 @@ from cbgateway.storage.rows import (
 )
 
 T = TypeVar("T")
-
-ALIAS_MAX = 65_535  # user_message_reference has sixteen bits (SMPP 5.0 4.8.4.62)
 
 
 class SqliteTransaction(EnquiryRows):
@@ -137,8 +139,77 @@ class SqliteTransaction(EnquiryRows):
             since_ms=milliseconds(key.since),
             until_ms=None if key.until is None else milliseconds(key.until),
             is_revoked=key.is_revoked,
+            kit=key.kit,
         )
         self.bump("authority")
+
+    # Offline kits
+
+    def own_kit(self) -> Kit | None:
+        facts = {row["key"]: row["value"] for row in self._rows("own_kit")}
+        if "kit" not in facts:
+            return None
+        until = moment(int(facts["kit_until"]))
+        return Kit(facts["kit"], int(facts["kit_slot"]), until, "kit_closed" in facts)
+
+    def put_kit(self, kit: KitRecord) -> None:
+        self._run(
+            "put_kit",
+            name=kit.name,
+            slot=kit.slot,
+            gateway_id=kit.gateway_id,
+            audit_public_key=kit.audit_public_key,
+            made_ms=milliseconds(kit.made_at),
+            until_ms=milliseconds(kit.until),
+            merged_size=kit.merged_size,
+            merged_root=kit.merged_root,
+        )
+
+    def kits(self) -> tuple[KitRecord, ...]:
+        return tuple(map(kit_of, self._rows("kits")))
+
+    def adopt_bulletin(self, record: BulletinRecord, plan: str | None) -> None:
+        bulletin, decision = record.bulletin, record.decision
+        self._run(
+            "adopt_bulletin",
+            incident_id=bulletin.incident_id,
+            number=bulletin.number,
+            state=record.state,
+            decision=None if decision is None else dump(decision_document(decision)),
+            decided_by=None if decision is None else decision.decided_by,
+            decided_ms=None if decision is None else milliseconds(decision.decided_at),
+            plan=plan,
+            **self._content(bulletin, record.submission),
+        )
+        self._add_revision(bulletin, record.submission)
+
+    def adopt_delivery(self, delivery: Delivery, *, due: datetime | None) -> int:
+        self._run(
+            "adopt_delivery",
+            **_order_of(delivery),
+            state=delivery.state,
+            due_ms=None if due is None else milliseconds(due),
+            attempts=delivery.attempts,
+            outcomes=delivery.outcomes,
+            peer_reference=delivery.peer_reference,
+            alias=delivery.alias,
+            is_on_air=delivery.is_on_air,
+            reason=delivery.reason,
+            at_ms=milliseconds(delivery.updated_at),
+        )
+        return self._connection.last_insert_rowid()
+
+    def serial_numbers(self, incident_id: str) -> tuple[tuple[int, SerialNumber, datetime], ...]:
+        return tuple(
+            (
+                row["message_identifier"],
+                SerialNumber(
+                    GeographicalScope(row["scope"]), row["message_code"], row["update_number"]
+                ),
+                moment(row["used_ms"]),
+            )
+            for row in self._rows("serial_numbers", incident_id=incident_id)
+        )
 
     def count(self, counter: str) -> int:
         return _first(row["value"] for row in self._rows("counter", name=counter)) or 0
@@ -283,16 +354,7 @@ class SqliteTransaction(EnquiryRows):
             state=state,
             decided_by=decision.decided_by,
             decided_ms=milliseconds(decision.decided_at),
-            decision=dump(
-                {
-                    "decided_by": decision.decided_by,
-                    "decided_ms": milliseconds(decision.decided_at),
-                    "plan_hash": decision.plan_hash,
-                    "signature": decision.signature,
-                    "reason": decision.reason,
-                    "confirmation": decision.confirmation,
-                }
-            ),
+            decision=dump(decision_document(decision)),
         )
 
         if decision.plan_hash:
@@ -349,6 +411,12 @@ class SqliteTransaction(EnquiryRows):
         rows = self._rows("publications", bulletin_id=bulletin_id, content_hash=None)
         return tuple(map(publication_of, rows))
 
+    def unpublished(self) -> tuple[str, ...]:
+        return tuple(bulletin_id for (bulletin_id,) in self._run("unpublished"))
+
+    def published(self) -> frozenset[str]:
+        return frozenset(bulletin_id for (bulletin_id,) in self._run("published"))
+
     # Serial numbers and budgets
 
     def serial_number(
@@ -365,10 +433,14 @@ class SqliteTransaction(EnquiryRows):
         )
 
     def last_serial_number(
-        self, message_identifier: int, scope: GeographicalScope
+        self, message_identifier: int, scope: GeographicalScope, *, codes: range
     ) -> SerialNumber | None:
         rows = self._rows(
-            "last_serial_number", message_identifier=message_identifier, scope=int(scope)
+            "last_serial_number",
+            message_identifier=message_identifier,
+            scope=int(scope),
+            first=codes[0],
+            last=codes[-1],
         )
         return _first(
             SerialNumber(scope, row["message_code"], row["update_number"]) for row in rows
@@ -435,37 +507,24 @@ class SqliteTransaction(EnquiryRows):
     # Outbox
 
     def add_delivery(self, delivery: NewDelivery, *, at: datetime) -> None:
-        lineage = delivery.lineage
+        self._run("add_delivery", **_order_of(delivery), at_ms=milliseconds(at))
         serial = delivery.serial_number
-        self._run(
-            "add_delivery",
-            bulletin_id=delivery.bulletin_id,
-            incident_id=lineage.incident_id,
-            number=delivery.number,
-            peer_id=lineage.peer_id,
-            region=lineage.region,
-            channel=lineage.channel,
-            message_identifier=lineage.message_identifier,
-            serial_number=None if serial is None else int(serial),
-            language=delivery.language,
-            rank=delivery.rank,
-            is_stop=delivery.is_stop,
-            order_document=delivery.order,
-            seal=delivery.seal,
-            recipients=delivery.recipients,
-            expires_ms=milliseconds(delivery.expires_at),
-            at_ms=milliseconds(at),
-        )
         if serial is not None:
-            self._set_alias(self._connection.last_insert_rowid(), lineage, serial)
+            self._set_alias(self._connection.last_insert_rowid(), delivery.lineage, serial)
 
     def _set_alias(self, delivery_id: int, lineage: Lineage, serial: SerialNumber) -> None:
         known = _first(
             row["alias"]
             for row in self._rows("alias", **_message_of(lineage), serial_number=int(serial))
         )
-        alias = known or delivery_id % ALIAS_MAX + 1
-        self._run("set_alias", delivery_id=delivery_id, alias=alias)
+        if known is None:
+            known = self._aliases[delivery_id % len(self._aliases)]
+        self._run("set_alias", delivery_id=delivery_id, alias=known)
+
+    @cached_property
+    def _aliases(self) -> range:
+        kit = self.own_kit()
+        return MAIN_ALIASES if kit is None else slot_aliases(kit.slot)
 
     def delivery(self, delivery_id: int) -> Delivery | None:
         return _first(map(delivery_of, self._rows("delivery", delivery_id=delivery_id)))
@@ -822,6 +881,28 @@ def _said(bulletin: Bulletin) -> str:
 
 def _first(items: Iterable[T]) -> T | None:
     return next(iter(items), None)
+
+
+def _order_of(delivery: NewDelivery | Delivery) -> dict[str, Any]:
+    """Give what an order is, whatever has become of it."""
+    lineage, serial = delivery.lineage, delivery.serial_number
+    return {
+        "bulletin_id": delivery.bulletin_id,
+        "incident_id": lineage.incident_id,
+        "number": delivery.number,
+        "peer_id": lineage.peer_id,
+        "region": lineage.region,
+        "channel": lineage.channel,
+        "message_identifier": lineage.message_identifier,
+        "serial_number": None if serial is None else int(serial),
+        "language": delivery.language,
+        "rank": delivery.rank,
+        "is_stop": delivery.is_stop,
+        "order_document": delivery.order,
+        "seal": delivery.seal,
+        "recipients": delivery.recipients,
+        "expires_ms": milliseconds(delivery.expires_at),
+    }
 
 
 def _message_of(lineage: Lineage) -> dict[str, Any]:

@@ -365,6 +365,28 @@ def recipients() -> tuple[bytes, ...]:
     return lines.encode(), quoted.encode(), b"\xef\xbb\xbf" + lines.encode()
 
 
+LOG_HEAD = "bulletin,carrier,region,first_broadcast_at,cells_reached,cells_failed,phones_seen\n"
+LOG_ROW = "kt-1/1,skt,KR-26,2021-10-25T12:00:07+09:00,812,3,\n"
+
+
+def carrier_logs() -> tuple[bytes, ...]:
+    """Give carriers' logs: CSV and JSON."""
+    names, cells = LOG_HEAD.strip().split(","), LOG_ROW.strip().split(",")
+    row = {name: cell for name, cell in zip(names, cells, strict=True) if cell}
+    return (LOG_HEAD + LOG_ROW).encode(), json.dumps([row]).encode()
+
+
+def large_logs() -> Iterator[bytes]:
+    """Give carriers' logs that are the most work: many rows, many faults, long cells, deep JSON."""
+    yield LOG_HEAD.encode() + LOG_ROW.encode() * 5_000
+    yield LOG_HEAD.encode() + b"a\n" * 5_000
+    yield LOG_HEAD.encode() + b"," * 100_000
+    yield LOG_HEAD.encode() + b'"' + b"x\n" * 65_537
+    yield b"[" * 100_000
+    yield b"[" + b"{}," * 4_999 + b"{}]"
+    yield b"[" + b"9" * 5_000 + b"]"
+
+
 def notes() -> tuple[bytes, ...]:
     """Give a signed checkpoint."""
     checkpoint = tlog.Checkpoint(ORIGIN, 3, tlog.root_of([b"a", b"b", b"c"]))

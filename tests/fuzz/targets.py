@@ -29,6 +29,7 @@ from cbgateway.domain.errors import (
 )
 from cbgateway.interfaces.cap.document import CapAlert
 from cbgateway.interfaces.cap.incoming import CapSender, check_is_ours, open_cap, request_of
+from cbgateway.interfaces.carrier_log import parse_carrier_log
 from cbgateway.interfaces.mqtt.commands import CommandError, Incoming, read_command
 from cbgateway.interfaces.mqtt.topics import Topics
 from cbgateway.interfaces.recipients import read_recipients
@@ -615,6 +616,17 @@ def _documents() -> Iterator[tuple[str, Target]]:
             seeds=seeds.recipients(),
             mutate=mutate.with_words(*words),
             large=seeds.large_lists,
+        ),
+    )
+    words = (*words, b"[", b"]", b"{", b"}", b"null", b"1e9", b"T", b":", b"-", b"2021")
+    yield (
+        "carrier_log",
+        Target(
+            call=parse_carrier_log,
+            promised=(InputError,),
+            seeds=seeds.carrier_logs(),
+            mutate=mutate.with_words(*words),
+            large=seeds.large_logs,
         ),
     )
 

@@ -36,7 +36,7 @@ class Chromium:
         self._is_loaded = False
         self.problems: list[Any] = []
 
-    def open(self, url: str) -> None:
+    def open(self, url: str, *, with_scripts: bool = True) -> None:
         """Open a page; what goes wrong on it is kept in `problems`."""
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         attached = self.ask("Target.attachToTarget", targetId=target, flatten=True)
@@ -44,6 +44,7 @@ class Chromium:
         self.ask("Runtime.enable")
         self.ask("Log.enable")
         self.ask("Page.enable")
+        self.ask("Emulation.setScriptExecutionDisabled", value=not with_scripts)
         self._is_loaded = False
         self.ask("Page.navigate", url=url)
         while not self._is_loaded:  # before, a script may wait in the page that goes

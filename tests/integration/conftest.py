@@ -36,6 +36,11 @@ class Process:
                 return line
         pytest.fail(f"the process ended before telling; it told {self.lines}")
 
+    def last(self) -> dict[str, Any]:
+        """Ask it to end; gives what it tells last."""
+        self._process.terminate()
+        return self.line(lambda line: line["event"] == "end")
+
     def end(self) -> None:
         """Ask it to end and wait for that."""
         self._process.terminate()

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cbgateway.app import Gateway, restore
-from cbgateway.domain.broadcast import MESSAGE_CODE_MAX
 from cbgateway.domain.errors import AuditError, DiskFullError, InputError, StoreError
+from cbgateway.domain.kits import MAIN_CODES
 from cbgateway.domain.lifecycle import DeliveryState
 from cbgateway.home import (
     DATABASE,
@@ -322,7 +322,7 @@ def test_without_marks_codes_jump_half_the_range(backup: Path, office: Any) -> N
         with again.store.read() as tx:
             (event,) = [one for one in tx.events("gateway") if one.what == "restored"]
 
-    assert fresh == {((code + (MESSAGE_CODE_MAX + 1) // 2) % (MESSAGE_CODE_MAX + 1), 0)}
+    assert fresh == {((code + len(MAIN_CODES) // 2) % len(MAIN_CODES), 0)}
     assert event.detail["had_marks"] is False
 
 

@@ -18,6 +18,7 @@ from cbgateway.cli.main import app
 from cbgateway.domain.bulletin import Mode
 from cbgateway.domain.errors import ConfigurationError, InputError
 from cbgateway.domain.people import Permission
+from cbgateway.offline import make_kit
 from cbgateway.preflight import Finding, Level, check_may_serve, filesystem_of
 from cbgateway.settings import FILE_NAME, load_settings
 from cbgateway.signing.keys import KNOWN_KEYS, SigningKey
@@ -31,6 +32,7 @@ def sound_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have everything that a test machine may lack: a disk with room, a clock that is right."""
     monkeypatch.setattr(preflight, "filesystem_of", lambda path: "ext4")
     monkeypatch.setattr(preflight, "_is_synchronised", lambda: True)
+    monkeypatch.setattr(preflight, "_machine_file", lambda path: "")
     set_disk(monkeypatch, free=50)
     for name in ("LD_PRELOAD", "FAKETIME", preflight.FAILPOINTS_VARIABLE):
         monkeypatch.delenv(name, raising=False)
@@ -105,8 +107,8 @@ def test_sound_gateway_passes_in_every_mode(tmp_path: Path, mode: Mode) -> None:
         gateway.history.checkpoint()
     assert [one for one in found if one.level is not Level.OK] == []
     assert [one.check for one in found] == [
-        *("permissions", "passwords", "keys", "people", "disk", "witness"),
-        *("carriers", "http", "mqtt", "cap", "environment", "clock"),
+        *("permissions", "passwords", "keys", "people", "disk", "witness", "kit"),
+        *("carriers", "independence", "http", "mqtt", "cap", "environment", "clock"),
         *("contacts", "database", "history"),
     ]
     assert RUNNER.invoke(app, ["doctor", "--home", str(home)]).exit_code == 0
@@ -613,3 +615,70 @@ def test_own_cap_key_is_looked_at(tmp_path: Path) -> None:
         file.write('\n[cap]\nkey = "no.pem"\ncertificate = "no.crt"\n')
 
     assert [level for level, _ in look(home, "cap")] == ["fail", "fail"]
+
+
+def test_doctor_looks_at_every_address_of_the_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Carriers, controllers, broker, our own names and page; the clock and the way out as well."""
+    home = make(tmp_path, Mode.LIVE)
+    files = {
+        "/etc/hosts": "10.1.0.9 broker.example\n",
+        "/etc/resolv.conf": "nameserver 168.126.63.1\n",
+        "/etc/chrony/chrony.conf": "server ntp.kornet.net iburst\n",
+        "/proc/net/route": "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
+        "eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n",
+    }
+    monkeypatch.setattr(preflight, "_machine_file", lambda path: files.get(path, ""))
+    text = (home / FILE_NAME).read_text("utf-8")
+    head = 'site_url = "https://status.kt.com/x"\nuplinks = { eth0 = "kt" }\n'
+    more = """
+[controllers.bsc]
+mode = "live"
+network = "kt-gsm"
+host = "192.0.2.7"
+
+[mqtt]
+host = "broker.example"
+
+[http]
+host = "alerts.example"
+port = 8443
+names = ["alerts.kornet.net:8443"]
+"""
+    (home / FILE_NAME).write_text(
+        text.replace('mode = "live"', f'{head}mode = "live"', 1) + more, "utf-8"
+    )
+    found = look(home, "independence")
+
+    assert {level for level, _ in found} == {"warn"}
+    details = [detail for _, detail in found]
+    for words in (
+        "mqtt.host: the only way to broker.example is eth0, a line of kt",
+        "http.host: alerts.example is a name",
+        "http.names: alerts.kornet.net is of kt",
+        "site_url: status.kt.com is of kt",
+        "names: asked of 168.126.63.1, which is of kt, and there is no other",
+        "time: ntp.kornet.net is of kt",
+    ):
+        assert any(words in detail for detail in details), words
+    assert not any("carriers.kt" in detail or "controllers.bsc" in detail for detail in details)
+
+
+def test_doctor_says_what_it_cannot_know(tmp_path: Path) -> None:
+    """Beside the good news."""
+    assert look(make(tmp_path, Mode.TEST), "independence") == [("ok", preflight.UNKNOWABLE)]
+
+
+def test_kit_of_a_live_gateway_may_send(tmp_path: Path) -> None:
+    """Its one folder is its witness, too; all else counts as everywhere."""
+    home = make(tmp_path, Mode.LIVE)
+    with Gateway.open(home) as gateway:
+        make_kit(gateway, tmp_path / "kit", days=30, with_recipients=False)
+    (tmp_path / "kit" / "cbgateway.ballast").unlink()
+    (tmp_path / "kit" / "cbgateway.ballast").write_bytes(b"")
+
+    with Gateway.open(tmp_path / "kit") as kit:
+        found = kit.findings()
+        check_may_serve(found, Mode.LIVE)
+    assert [one for one in found if one.level is not Level.OK] == []

@@ -9,7 +9,15 @@ from cbgateway.domain.bulletin import BulletinState
 from cbgateway.domain.delivery import BulletinRecord
 from cbgateway.domain.incident import Incident
 from cbgateway.domain.ports import Clock, Store, Transaction
-from cbgateway.interfaces.http.limits import ANSWERS_TIDIED_EVERY
+from cbgateway.interfaces.http.limits import (
+    ANSWERS_TIDIED_EVERY,
+    PROOF_ADDRESSES_MAX,
+    PROOFS_ALL_BURST,
+    PROOFS_ALL_PER_S,
+    PROOFS_EACH_BURST,
+    PROOFS_EACH_PER_S,
+)
+from cbgateway.interfaces.http.throttle import Rate, Throttle
 from cbgateway.interfaces.http.tokens import Tokens
 from cbgateway.public.site import Resource
 from cbgateway.service.approval import Approval, Prepared
@@ -113,6 +121,15 @@ class Counters:
         self.seconds += spent_s
 
 
+def proofs_throttle() -> Throttle:
+    """Give the budgets for proofs: pages of codes, and what takes as long to make."""
+    return Throttle(
+        Rate(PROOFS_EACH_BURST, PROOFS_EACH_PER_S),
+        Rate(PROOFS_ALL_BURST, PROOFS_ALL_PER_S),
+        PROOF_ADDRESSES_MAX,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """The gateway, as far as the interface may see it.
@@ -131,6 +148,8 @@ class Backend:
         briefings: what call-centre staff read.
         is_ready: False while starting, stopping, or once failed.
         stop: set when the server has to end.
+        proxies: addresses that are believed when they say whom they speak for.
+        proofs: who may look up how many codes.
     """
 
     deployment: Deployment
@@ -149,6 +168,8 @@ class Backend:
     is_ready: Callable[[], bool]
     stop: asyncio.Event
     counters: Counters = field(default_factory=Counters)
+    proxies: frozenset[str] = frozenset()
+    proofs: Throttle = field(default_factory=proofs_throttle)
 
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Read without keeping the event loop from anything else."""

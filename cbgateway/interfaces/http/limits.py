@@ -46,6 +46,21 @@ EVENTS_POLL_S = 0.1
 EVENTS_HEARTBEAT_S = 15.0
 """A comment goes out when nothing else does, so that both sides notice a dead line."""
 
+PROOFS_EACH_BURST = 20
+"""Codes that one address may look up at once: a family behind one router."""
+
+PROOFS_EACH_PER_S = 0.5
+"""And from then on; to try a millionth of all codes takes one address half an hour."""
+
+PROOFS_ALL_BURST = 500
+"""Codes that everybody together may look up at once."""
+
+PROOFS_ALL_PER_S = 200.0
+"""And from then on; a page takes a few milliseconds to make, and alerts come first."""
+
+PROOF_ADDRESSES_MAX = 10_000
+"""Addresses whose budgets are remembered: some two MiB."""
+
 SIGNATURE_WINDOW_S = 300
 """How far a signature's time may lie from ours, both ways."""
 

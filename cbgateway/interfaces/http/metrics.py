@@ -79,6 +79,8 @@ def _lines(backend: Backend, facts: Mapping[str, Any]) -> Iterator[str]:
     yield from _metric("promises_late", "gauge", "Updates that are late.", [({}, late)])
     missed = promised["missed"]
     yield from _metric("promises_missed_total", "counter", "Missed so far.", [({}, missed)])
+    due = int(facts["drills"]["is_due"])
+    yield from _metric("drill_due", "gauge", "1 once a quarter has no drill.", [({}, due)])
     yield from _briefings(facts["briefings"])
     peers = facts["peers"]
     up = [({"peer": name}, int(one["is_up"])) for name, one in peers.items()]

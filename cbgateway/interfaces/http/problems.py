@@ -59,6 +59,7 @@ FAULTS: Mapping[str, tuple[int, str]] = {
     "precondition-failed": (412, "It has changed since it was looked at."),
     "body-too-large": (413, "The body has more octets than are read."),
     "media-type": (415, "The body's type or encoding is not one that is read."),
+    "too-many-requests": (429, "That was asked too often for now."),
     "headers-too-many": (431, "The request has more or longer headers than are read."),
     "internal": (500, "A fault of the gateway; its log says more."),
     "too-busy": (503, "As many connections as may be are in use."),

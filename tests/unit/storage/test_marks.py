@@ -17,6 +17,7 @@ from cbgateway.domain.errors import (
     StoreError,
     StoreFailedError,
 )
+from cbgateway.domain.kits import MAIN_CODES, SLOTS, slot_codes
 from cbgateway.storage import connection as connections
 from cbgateway.storage.connection import connect, named_errors, transaction
 from cbgateway.storage.marks import Marks
@@ -61,11 +62,11 @@ def test_newest_is_what_began_last(marks: Marks) -> None:
     for code, days in ((5, 0), (6, -100), (7, 3)):
         marks.claim(4372, serial(code), at=AT + timedelta(days=days))
     marks.claim(4372, serial(5, 1), at=AT + timedelta(days=9))
-    assert marks.newest(4372, SCOPE) == (serial(7), AT + timedelta(days=3))
-    assert marks.newest(4372, GeographicalScope.CELL_IMMEDIATE) is None
+    assert marks.newest(4372, SCOPE, codes=MAIN_CODES) == (serial(7), AT + timedelta(days=3))
+    assert marks.newest(4372, GeographicalScope.CELL_IMMEDIATE, codes=MAIN_CODES) is None
 
     marks.claim(4372, serial(5), at=AT)
-    assert marks.newest(4372, SCOPE) == (serial(5), AT)
+    assert marks.newest(4372, SCOPE, codes=MAIN_CODES) == (serial(5), AT)
 
 
 def test_claim_outlives_its_process(marks: Marks) -> None:
@@ -142,7 +143,7 @@ def test_damaged_marks_are_named(marks: Marks, tmp_path: Path) -> None:
 
     one = Marks.open(damaged)
     with pytest.raises(StoreError, match="cannot be used"):
-        one.newest(4372, SCOPE)
+        one.newest(4372, SCOPE, codes=MAIN_CODES)
     with pytest.raises(StoreError, match="cannot be used"):
         one.log_size()
     with pytest.raises(StoreError, match="cannot be used"):
@@ -324,3 +325,44 @@ def test_facts_are_read_back(database: Path) -> None:
     again.close()
     with pytest.raises(ModeMismatchError):
         SqliteStore.open(database, mode=Mode.LIVE)
+
+
+def test_slot_is_claimed_once(marks: Marks) -> None:
+    """One kit after another; None when all are taken, and again once they are over."""
+    until = AT + timedelta(days=1)
+    given = [marks.claim_slot(f"kit000{n}", until=until, unused_since=AT) for n in range(SLOTS + 1)]
+
+    assert given == [*range(SLOTS), None]
+    assert marks.slots()[3] == ("kit0003", until)
+    marks.end_slot(3, at=AT)
+    marks.end_slot(4, at=until + timedelta(days=1))
+    assert marks.slots()[4] == ("kit0004", until)  # never longer than it was given for
+    assert marks.claim_slot("kit0009", until=until, unused_since=AT) == 3
+
+
+def test_slot_whose_codes_were_used_is_passed_over(marks: Marks) -> None:
+    """By an earlier version, which knew of no slots."""
+    marks.claim(4372, serial(slot_codes(0)[5]), at=AT)
+
+    assert marks.claim_slot("kit0001", until=AT, unused_since=AT - timedelta(seconds=1)) == 1
+    assert marks.claim_slot("kit0002", until=AT, unused_since=AT) == 0
+
+
+def test_marks_of_version_one_are_kept(tmp_path: Path) -> None:
+    """What phones have seen stays; slots are added. Those of a later version are left alone."""
+    path = tmp_path / "old"
+    one = Marks.open(path, create=True)
+    one.claim(4372, serial(7), at=AT)
+    one._connection.execute("DROP TABLE slot; PRAGMA user_version = 1")
+    one.close()
+
+    for _ in range(2):
+        again = Marks.open(path)
+        assert again.claimed(4372, SCOPE, 7) == (serial(7), AT)
+        assert again.slots() == {}
+        again.close()
+    later = Marks.open(path)
+    later._connection.execute("PRAGMA user_version = 3")
+    later.close()
+    with pytest.raises(StoreError, match="version 3"):
+        Marks.open(path)
