@@ -42,7 +42,7 @@ def status(*, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
         rest = ", ".join(f"{one[name]} {name.replace('_', ' ')}" for name in names)
         console.print(f"  {rest}; {one['subscribers']} subscribers")
     if not found:
-        console.print(NOBODY)
+        console.print(NOBODY, markup=False)
 
 
 @app.command(
