@@ -223,10 +223,11 @@ WHERE incident_id = :incident_id AND message_identifier = :message_identifier AN
 ORDER BY used_ms DESC, rowid DESC LIMIT 1;
 
 -- name: last_serial_number
--- codes are given out in turn, so that the one used longest ago comes next
+-- codes are given out in turn, so that the one used longest ago comes next; the plus keeps to the
+-- index in which the newest is the last
 SELECT message_code, update_number FROM serial_number
 WHERE message_identifier = :message_identifier AND scope = :scope AND update_number = 0
-  AND message_code BETWEEN :first AND :last
+  AND +message_code BETWEEN :first AND :last
 ORDER BY rowid DESC LIMIT 1;
 
 -- name: code_used

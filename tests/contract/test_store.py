@@ -433,7 +433,10 @@ def test_database_that_is_not_for_us_keeps_every_octet(
         ("count_alarms", {"incident_id": "a"}),
         ("due_watches", {"at_ms": 0, "began_ms": 0, "limit": 1}),
         ("serial_number", {"incident_id": "a", "message_identifier": 1, "scope": 0}),
-        ("last_serial_number", {"message_identifier": 1, "scope": 0}),
+        (
+            "last_serial_number",
+            {"message_identifier": 1, "scope": 0, "first": 0, "last": 895},
+        ),
         ("code_used", {"message_identifier": 1, "scope": 0, "message_code": 0}),
         ("undispatched_bulletins", {"before_ms": 0}),
         ("ended_bulletins", {"at_ms": 0, "limit": 1}),
