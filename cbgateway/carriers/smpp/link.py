@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import ssl
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn, assert_never
@@ -134,6 +134,7 @@ class SmppLink:
         self._requests_max = rules.window_requests_max
         self._pacer = Pacer(window_max=rules.window_requests_max)
         self._requests_waiting = 0
+        self._left: Counter[int] = Counter()  # requests by their broadcast's alias, while some wait
         self._lanes = Lanes(requests_max=rules.window_requests_max)
         self._waiters: set[asyncio.Future[None]] = set()
         self._session: SmppSession | None = None
@@ -191,7 +192,7 @@ class SmppLink:
                 return await self._submit(order, seal=seal)
             case _:
                 assert_never(order)
-        pdu = await self._request(request, is_urgent=is_urgent)
+        pdu = await self._request(request, is_urgent=is_urgent, alias=handle.alias)
         return broadcast_report(pdu, handle=handle)
 
     async def reply(self, reply: Reply) -> SubmitReport:
@@ -405,19 +406,39 @@ class SmppLink:
         return session, pump
 
     async def _request(
-        self, request: Request, *, is_urgent: bool = False, is_answer: bool = False
+        self,
+        request: Request,
+        *,
+        is_urgent: bool = False,
+        is_answer: bool = False,
+        alias: int = 0,
     ) -> smpp.Pdu:
-        """Send one request once the window has room; give its answer, of whatever status."""
+        """Send one request once the window has room; give its answer, of whatever status.
+
+        What is urgent overtakes what waits. Of one broadcast nothing may leave after that: the
+        centre would be told of it anew, with nobody to stop it any more.
+
+        Raises:
+            NotSentError: there is no connection, or something newer of the broadcast has left.
+            UnansweredError: no answer in time.
+        """
         body, tlvs = request
         requests_max = self._requests_max + (URGENT_SLOTS if is_urgent else 0)
         self._requests_waiting += not is_answer
+        left = self._left[alias]
         try:
             session, pump = self._bound()
             while session.in_flight >= requests_max or (is_answer and self._lanes.is_busy):
                 await self._change(ANSWER_POLL_S if is_answer else None)
                 session, pump = self._bound()
+                if alias and self._left[alias] != left:
+                    msg = "something newer of the same broadcast has left"
+                    raise NotSentError(msg)
+            self._left[alias] += 1
         finally:
             self._requests_waiting -= not is_answer
+            if not self._requests_waiting:
+                self._left.clear()
         loop = asyncio.get_running_loop()
         token: asyncio.Future[smpp.Pdu] = loop.create_future()
         session.request(body, tlvs, token=token, now=loop.time())

@@ -434,6 +434,47 @@ def test_what_is_urgent_does_not_wait_for_the_window() -> None:
     assert asyncio.run(run()).peer_reference == ""
 
 
+def test_what_was_overtaken_by_its_own_stop_does_not_leave() -> None:
+    """What waits for room while it is stopped would be on air with nobody to stop it."""
+    came: list[smpp.Pdu] = []
+    held = asyncio.Event()
+
+    def answer(pdu: smpp.Pdu) -> smpp.Pdu | None:
+        came.append(pdu)
+        if len(came) == 1:
+            held.set()
+            return smpp.Pdu(smpp.EnquireLink(), 99)  # the window stays full
+        return accept(pdu)
+
+    async def run() -> None:
+        async with connected(answer, window_requests_max=1) as (link, _):
+
+            def begin(alias: int) -> asyncio.Task[Any]:
+                handle = Handle(alias=alias)
+                return asyncio.create_task(
+                    link.send(BROADCAST, seal="", handle=handle, is_urgent=False)
+                )
+
+            hung = begin(1)
+            await held.wait()
+            stopped, other = begin(2), begin(3)
+            both_wait = asyncio.Event()
+            asyncio.get_running_loop().call_soon(both_wait.set)
+            await both_wait.wait()
+            stop = Stop(**COMMON, message_identifier=4372, message_code=1)
+            await link.send(stop, seal="", handle=Handle(alias=2), is_urgent=True)
+            with pytest.raises(NotSentError, match="something newer"):
+                await stopped
+            assert not other.done()
+            for task in (hung, other):
+                task.cancel()
+
+    asyncio.run(run())
+
+    kinds = Counter(type(pdu.body) for pdu in came)
+    assert (kinds[smpp.BroadcastSm], kinds[smpp.CancelBroadcastSm]) == (1, 1)
+
+
 def test_lost_link_leaves_the_chunk_in_doubt_and_unsent() -> None:
     """The one in flight is in doubt, those behind it were never sent."""
     answers = iter([accept])

@@ -46,7 +46,7 @@ def test_command_is_understood(
     monkeypatch.setattr(
         smsc_cli, "_run", lambda configuration, *_, **__: seen.append(configuration)
     )
-    arguments = [one.strip('"') for one in re.findall(r'"[^"]*"|\S+', command)]
+    arguments = shlex.split(command.replace("\\\n", " "))
 
     done = CliRunner().invoke(app, arguments[1:])
 
