@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
