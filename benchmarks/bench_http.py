@@ -160,7 +160,7 @@ def requests(port: int, keys: list[SigningKey], kind: str, round_number: int) ->
     return made
 
 
-async def load(port: int, pid: int, made: list[bytes]) -> Round:
+async def load(port: int, pid: int, made: list[bytes], connections: int) -> Round:
     """Send them over some connections, each as soon as the one before is answered."""
     waiting = deque(made)
     latencies: list[float] = []
@@ -180,7 +180,7 @@ async def load(port: int, pid: int, made: list[bytes]) -> Round:
         writer.close()
 
     used_s, began = cpu_s(pid), time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(client() for _ in range(connections)))
     per_s = len(made) / (time.perf_counter() - began)
     return Round(per_s, latencies, (cpu_s(pid) - used_s) / len(made) * 1000)
 
@@ -209,6 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--preload", type=int, default=0, help="bulletins stored before")
+    parser.add_argument("--connections", type=int, default=CONNECTIONS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cbgateway-bench-") as name:
         folder = Path(name)
@@ -235,12 +236,10 @@ def main() -> None:
             for kind in KINDS:
                 rounds: tuple[list[Round], list[Round]] = ([], [])
                 for number in range(ROUNDS):
-                    rounds[0].append(
-                        asyncio.run(load(ours, pids[0], requests(ours, keys, kind, number)))
-                    )
-                    rounds[1].append(
-                        asyncio.run(load(bare, pids[1], requests(bare, keys, kind, number)))
-                    )
+                    for side, port in enumerate((ours, bare)):
+                        made = requests(port, keys, kind, number)
+                        measured = load(port, pids[side], made, arguments.connections)
+                        rounds[side].append(asyncio.run(measured))
                 rows.append(row(f"{kind} bulletins accepted", *rounds))
         with Gateway.open(folder / "home") as gateway, gateway.store.read() as tx:
             stored = sum(tx.count_bulletins().values())
@@ -254,7 +253,7 @@ def main() -> None:
         return
     print(f"{arguments.preload} bulletins before, load {os.getloadavg()[0]:.1f}")
     for one in rows:
-        print(f"{one['what']}, {CONNECTIONS} connections, ratio {one['ratio']}")
+        print(f"{one['what']}, {arguments.connections} connections, ratio {one['ratio']}")
         for side in ("ours", "bare uvicorn"):
             print(f"  {side:14} " + ", ".join(f"{name} {v}" for name, v in one[side].items()))
 

@@ -138,6 +138,13 @@ def test_answer_that_takes_too_long(front: Front, monkeypatch: pytest.MonkeyPatc
     )
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_answers_do_not_wait_for_acknowledgements(host: str) -> None:
+    """Asyncio turns Nagle's algorithm off for sockets that name their protocol alone."""
+    with listen(host, 0).socket as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+
+
 def test_port_that_is_taken(front: Front) -> None:
     """The gateway does not start, and says which port it is."""
     host, port = front.host.split(":")
