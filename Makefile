@@ -47,14 +47,14 @@ integration: setup peers ## tests against outside peers: tshark, npm smpp, Kanne
 	$(BIN)/pytest -m integration --numprocesses 2 --dist loadfile
 
 # Campaigns: the same arguments, the same run; docs/guarantees.md says what each of them proves.
-SEEDS ?= 200
-KILLS ?= 30
-HTTP_KILLS ?= 15
-MQTT_KILLS ?= 15
+SEEDS ?= 100
+KILLS ?= 20
+HTTP_KILLS ?= 10
+MQTT_KILLS ?= 8
 KILL_OPTIONS ?=
-IMAGES ?= 300
+IMAGES ?= 200
 CUTS ?= 20
-N ?= 5000
+N ?= 3000
 FUZZ_OPTIONS ?=
 PLANTS := acknowledge-before-commit forget-in-flight reuse-serial update-without-replacing cancel-waits
 
@@ -68,7 +68,7 @@ fault-matrix: setup ## every fault of the simulated SMSC against the gateway: SE
 
 planted: setup ## plant known faults; a storm has to find each
 	for name in $(PLANTS); do \
-		$(BIN)/python -m tests.storm --seeds 40 --plant $$name 2>/dev/null || exit 1; done
+		$(BIN)/python -m tests.storm --seeds 26 --plant $$name 2>/dev/null || exit 1; done
 
 campaign-kill: setup ## kill -9 the real processes: KILLS=10000 KILL_OPTIONS="--fork --jobs 4"
 	$(BIN)/python -m tests.campaigns.kill --kills $(KILLS) $(KILL_OPTIONS)
