@@ -39,7 +39,7 @@ lint: setup ## ruff, codespell, mypy, layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: setup ## the tests that need nothing from outside (two minutes)
+test: setup ## the tests that need nothing from outside (seven minutes on two cores)
 	$(BIN)/pytest --numprocesses auto --dist worksteal --cov --cov-report=term --cov-fail-under=90
 	$(BIN)/coverage report --include='cbgateway/domain/*,cbgateway/codec/*' --fail-under=100
 

@@ -83,7 +83,6 @@ class Board:
         if len(incidents) == BATCH_MAX:
             return _some(told), incidents[-1].incident_id
         told += self._carriers(tx)
-        told += self._briefings(tx)
         told += map(self._region, self.deployment.regions)
         return _some(told), ""
 
