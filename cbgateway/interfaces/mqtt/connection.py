@@ -84,6 +84,7 @@ class MqttConnection:
         """Serve until `stop` is set, connecting again with backoff."""
         delay_s = RECONNECT_MIN_S
         problem = ""
+        await self._read(self._board.begin)  # what follows is told, however soon the line breaks
         while not stop.is_set():
             try:
                 async with self._client() as client:
